@@ -1,0 +1,67 @@
+"""Which dataset readers there are, and which of them reads a given folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from thrum.errors import DatasetError
+from thrum.registry import Registry
+from thrum.types import Dataset
+
+
+class Reader(Protocol):
+    """Reads one layout of folders; has no state."""
+
+    @staticmethod
+    def recognises(root: Path) -> bool:
+        """Whether `root` is laid out as this reader expects; looks at names only, and at few."""
+        ...
+
+    @staticmethod
+    def read(root: Path) -> Dataset:
+        """Return the clips under `root`, sorted; raise `DatasetError` where that cannot be done."""
+        ...
+
+
+DATASETS: Registry[Reader] = Registry(
+    "dataset",
+    {
+        "arrays": "thrum.datasets.arrays:Arrays",
+        "mimii": "thrum.datasets.mimii:MIMII",
+        "dcase": "thrum.datasets.dcase:DCASE",
+        "folder": "thrum.datasets.folder:Folder",
+    },
+)
+
+
+def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
+    """Open the folder `root` as a dataset.
+
+    Parameters
+    ----------
+    root
+        The folder that holds the machines' folders (or the ``.npz`` files).
+    layout
+        The name of a reader; None takes the first that recognises the folder, in the order of `DATASETS`.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder is missing, empty, or of no known layout.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"no folder at {root}: wanted a folder of recordings, one sub-folder a machine")
+    if not any(root.iterdir()):
+        raise DatasetError(f"{root} is empty: wanted recordings, one sub-folder a machine")
+    if layout is not None:
+        return DATASETS.load(layout).read(root)
+    for name in DATASETS:
+        reader = DATASETS.load(name)
+        if reader.recognises(root):
+            return reader.read(root)
+    raise DatasetError(
+        f"{root} is laid out as no dataset that thrum knows. The simplest layout is one sub-folder a "
+        f"machine with a folder 'normal' of wav or flac files in it, and optionally 'anomaly'."
+    )

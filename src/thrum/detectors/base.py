@@ -1,0 +1,59 @@
+"""The contract of all detectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.errors import DataError, NotFittedError
+from thrum.registry import Registry
+
+Vectors = NDArray[np.floating[Any]]
+"""(B, D)."""
+
+
+class Detector(ABC):
+    """Learns from vectors of normal sound, then says how anomalous others are; higher is more anomalous.
+
+    The order of rows does not matter, fitting again forgets, scoring changes nothing, and scoring before
+    fitting is a `NotFittedError`.
+    """
+
+    @abstractmethod
+    def fit(self, X: Vectors) -> Self:
+        """Learn from normal vectors (N, D)."""
+
+    @abstractmethod
+    def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
+        """Return the anomaly score (B,) of vectors (B, D)."""
+
+    def _checked(self, X: Vectors) -> NDArray[np.float64]:
+        """Return `X` as float64 (B, D), or raise a `DataError` that says what is wrong with it."""
+        X = np.asarray(X, dtype=np.float64)
+        name = type(self).__name__
+        if X.ndim != 2:
+            raise DataError(f"{name} wants vectors (B, D), got an array of shape {X.shape}")
+        if not np.isfinite(X).all():
+            raise DataError(f"{name} got vectors with NaN or infinite values")
+        return X
+
+    def _require_fitted(self, attribute: str) -> None:
+        if not hasattr(self, attribute):
+            raise NotFittedError(f"{type(self).__name__} was asked for scores before fit")
+
+
+DETECTORS: Registry[Detector] = Registry(
+    "detector",
+    {
+        "knn": "thrum.detectors.knn:KNN",
+        "lof": "thrum.detectors.lof:LOF",
+    },
+)
+
+
+def create_detector(name: str, **settings: Any) -> Detector:
+    """Return the detector called `name` (or ``module:Class``) with the given settings."""
+    return DETECTORS.load(name)(**settings)

@@ -1,0 +1,5 @@
+"""Embedders: frozen models that turn sound into vectors."""
+
+from thrum.embedders.base import EMBEDDERS, Embedder, create_embedder
+
+__all__ = ["EMBEDDERS", "Embedder", "create_embedder"]

@@ -1,0 +1,167 @@
+"""State on disk: safetensors and JSON, checksummed, never half written, never pickle.
+
+Everything is written to a temporary name in the same folder, fsynced and renamed: a reader sees the old
+file or the new one, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thrum.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well, it becomes `path`, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _fsync(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically, as UTF-8."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` to `path` atomically, as JSON that a person can read."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON in `path`; a missing or damaged file is a `StorageError`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_array(path: Path, array: NDArray[Any]) -> str:
+    """Write an array as ``.npy`` atomically; return the file's sha256."""
+    import numpy as np
+
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        return sha256(temporary)
+
+
+def read_array(path: Path, *, mapped: bool = True) -> NDArray[Any]:
+    """Return the array in a ``.npy`` file, memory-mapped unless told otherwise."""
+    import numpy as np
+
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is missing") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise StorageError(f"{path} is not a readable .npy file: {error}") from error
+    return array
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(content: bytes | memoryview) -> str:
+    """Return the sha256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def save_state(
+    folder: Path,
+    tensors: Mapping[str, torch.Tensor],
+    description: Mapping[str, Any],
+    *,
+    name: str = "model",
+) -> None:
+    """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`.
+
+    The JSON holds `description`, the schema number and the sha256 of the tensors; it is written last and
+    names the tensors by their checksum, so that a pair that does not belong together is found out.
+    """
+    from safetensors.torch import save
+
+    content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    write_bytes(folder / f"{name}.safetensors", content)
+    write_json(
+        folder / f"{name}.json",
+        {"schema": SCHEMA, "sha256": sha256_bytes(content), **description},
+    )
+
+
+def load_state(folder: Path, *, name: str = "model") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return what `save_state` wrote: the tensors and the description.
+
+    Raises
+    ------
+    StorageError
+        Where a file is missing or damaged, the two do not belong together, or the schema is a later one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    description = read_json(folder / f"{name}.json")
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        found = description.get("schema") if isinstance(description, dict) else type(description)
+        raise StorageError(
+            f"{folder / name}.json has schema {found!r}, this version of thrum reads schema {SCHEMA}"
+        )
+    path = folder / f"{name}.safetensors"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is missing") from error
+    if sha256_bytes(content) != description["sha256"]:
+        raise StorageError(
+            f"{path} is damaged or belongs to another {name}.json (its sha256 differs): "
+            f"restore both from one copy, or train again"
+        )
+    try:
+        return load(content), description
+    except SafetensorError as error:
+        raise StorageError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
