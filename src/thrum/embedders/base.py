@@ -1,32 +1,34 @@
-"""The contract of all embedders, after HEAR's: time-stamped embeddings of frames, one embedding of a scene."""
+"""The contract of all embedders, after HEAR's: embeddings of frames with times, one of a scene."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from thrum.errors import AudioError
 from thrum.registry import Registry
 
 
 class Embedder(ABC):
     """A frozen model from sound to vectors.
 
-    For every embedder: outputs are float32 and finite, the same input gives the same output, and a batch
-    gives what its clips give one by one. Sound shorter than one frame is padded with silence to one frame.
+    For every embedder: outputs are float32 and finite, the same input gives the same output, and a
+    batch gives what its clips give one by one. Sound shorter than one frame is padded with silence
+    to one frame.
     """
 
     sample_rate: ClassVar[int] = 16000
     """Samples per second of the audio it is given; what the model itself needs it resamples to."""
-    invertible: ClassVar[bool] = False
+    invertible: bool = False
     """Whether the embeddings can be turned back into sound that a person would recognise."""
 
     embedding_size: int
     hop_seconds: float
     stack_frames: int
-    """Frames in one input of the ID classifier (embedding-sharing paper, section V-B, where it says)."""
+    """Frames in one input of the ID classifier (embedding-sharing paper, V-B, where it says)."""
     stack_hop: int
     """Frames from one such input to the next."""
 
@@ -38,6 +40,11 @@ class Embedder(ABC):
         -------
         embeddings, times
             (B, T, D) float32, and (B, T) the centre of each frame in seconds.
+
+        Raises
+        ------
+        AudioError
+            Where the audio has another shape, no samples, or samples that are NaN or infinite.
         """
 
     def scenes(self, audio: Tensor) -> Tensor:
@@ -47,18 +54,37 @@ class Embedder(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What determines the embeddings, as plain values: two embedders with equal settings agree."""
+        """What determines the embeddings, as plain values; embedders of equal settings agree."""
         return {"class": type(self).__qualname__}
 
-    def to(self, device: torch.device | str) -> Embedder:
+    def to(self, device: torch.device | str) -> Self:
         """Move the model's tensors to `device`; returns the embedder itself."""
         return self
+
+    def _checked(self, audio: Tensor) -> Tensor:
+        """Return `audio` as float32, or raise an `AudioError` that says what is wrong with it."""
+        name = type(self).__name__
+        if audio.ndim != 2 or audio.shape[1] == 0 or not audio.is_floating_point():
+            raise AudioError(
+                f"{name} wants audio (B, S) as floats in [-1, 1] with at least one sample, "
+                f"got {audio.dtype} of shape {tuple(audio.shape)}"
+            )
+        if not torch.isfinite(audio).all():
+            raise AudioError(f"{name} got audio with NaN or infinite samples")
+        return audio.float()
+
+    def _times(self, embeddings: Tensor, *, first_seconds: float) -> Tensor:
+        """Return the times (B, T) of embeddings (B, T, D), one every `hop_seconds`."""
+        clips, frames, _ = embeddings.shape
+        steps = torch.arange(frames, dtype=torch.float64) * self.hop_seconds + first_seconds
+        return steps.float().to(embeddings.device).expand(clips, -1)  # (B, T)
 
 
 EMBEDDERS: Registry[Embedder] = Registry(
     "embedder",
     {
         "logmel": "thrum.embedders.logmel:LogMel",
+        "precomputed": "thrum.embedders.precomputed:Precomputed",
         "yamnet": "thrum.embedders.yamnet:YAMNet",
     },
 )

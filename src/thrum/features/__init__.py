@@ -1,1 +1,1 @@
-"""features"""
+"""From waveforms to what networks are fed: frames, spectra, mel bands."""
