@@ -159,6 +159,31 @@ def load_state(folder: Path, *, name: str = "model") -> tuple[dict[str, torch.Te
         raise StorageError(f"{path} is not a safetensors file: {error}") from error
 
 
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON-able description into one safetensors file: a checkpoint, replaced whole."""
+    from safetensors.torch import save
+
+    content = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_bytes(path, save(content, {"thrum": json.dumps({"schema": SCHEMA, **description})}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return what `save_tensors` wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get("thrum", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is missing") from error
+    except SafetensorError as error:
+        raise StorageError(f"{path} is not a safetensors file: {error}") from error
+    if description.get("schema") != SCHEMA:
+        raise StorageError(f"{path} was not written by this version of thrum")
+    return tensors, description
+
+
 def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

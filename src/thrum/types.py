@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class Clip:
     split: Split
     domain: Domain | None = None
     label: Label | None = None
-    attributes: Mapping[str, str] = field(default=_NO_ATTRIBUTES, hash=False)
+    attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES, hash=False)
     channel: int | None = None
     row: tuple[str, int] | None = None
     name: str = ""
@@ -85,12 +85,15 @@ class Dataset:
         The folder that the clips come from.
     holds
         ``audio`` where the clips are recordings, ``features`` where they are rows of ``.npz`` files.
+    left_out
+        What lies among the clips but is none, each path with the reason.
     """
 
     clips: tuple[Clip, ...]
     name: str
     root: Path
     holds: Literal["audio", "features"] = "audio"
+    left_out: tuple[tuple[Path, str], ...] = ()
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
@@ -121,7 +124,7 @@ class Dataset:
             for clip in self.clips
             if all(getattr(clip, key) == value for key, value in criteria.items())
         )
-        return Dataset(clips, self.name, self.root, self.holds)
+        return replace(self, clips=clips)
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -161,6 +164,14 @@ class Scores:
                 raise ValueError(
                     f"scores of {method!r} have shape {column.shape}, wanted ({len(self.clips)},)"
                 )
+
+
+class Progress(Protocol):
+    """Told how far long work has come."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say that `done` of `total` steps of the work called `stage` are done."""
+        ...
 
 
 def group_by_machine(clips: Iterable[Clip]) -> dict[tuple[str, str], list[Clip]]:

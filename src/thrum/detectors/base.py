@@ -30,6 +30,14 @@ class Detector(ABC):
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
         """Return the anomaly score (B,) of vectors (B, D)."""
 
+    @abstractmethod
+    def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Score the training vectors themselves (N,), each without the vectors of its own group (N,).
+
+        These are what a normal clip's scores will be like, with no clip held back: the scale on which
+        scores of different kinds are brought together and thresholds are set.
+        """
+
     def _checked(self, X: Vectors) -> NDArray[np.float64]:
         """Return `X` as float64 (B, D), or raise a `DataError` that says what is wrong with it."""
         X = np.asarray(X, dtype=np.float64)

@@ -1,1 +1,1 @@
-"""losses"""
+"""Losses, one idea a file."""

@@ -1,1 +1,1 @@
-"""networks"""
+"""Networks, one paper a file."""

@@ -1,1 +1,1 @@
-"""privacy"""
+"""Privacy: what may leave a site, and in which form."""

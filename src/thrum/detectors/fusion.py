@@ -1,0 +1,59 @@
+"""Several scores of a clip made one, without an anomaly or a test label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.errors import DataError, NotFittedError
+
+Combination = Literal["sum", "maximum"]
+
+
+class Fusion:
+    """Brings scores of different kinds to one scale and combines them.
+
+    Each kind is standardised by the mean and deviation that the training clips' own left-out scores have,
+    that is by what is usual for normal clips of this very machine.
+
+    Parameters
+    ----------
+    combination
+        ``sum`` (the mean of the standardised scores, which ranks alike), or ``maximum``.
+    weights
+        For ``sum``, how much each kind counts; kinds not named count 1.
+    """
+
+    def __init__(
+        self, *, combination: Combination = "sum", weights: Mapping[str, float] | None = None
+    ) -> None:
+        self.combination = combination
+        self.weights = dict(weights or {})
+
+    def fit(self, left_out: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Learn the scale of each kind from the left-out scores (N,) of the training clips."""
+        if not left_out:
+            raise DataError("Fusion wants at least one kind of score, got none")
+        self.means_ = {kind: float(np.mean(scores)) for kind, scores in left_out.items()}
+        self.deviations_ = {
+            kind: float(np.std(scores)) or 1.0 for kind, scores in left_out.items()
+        }
+        return self
+
+    def combine(self, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return one score (B,) from the scores (B,) of every kind that was fitted."""
+        if not hasattr(self, "means_"):
+            raise NotFittedError("Fusion was asked for scores before fit")
+        if set(scores) != set(self.means_):
+            raise DataError(f"Fusion was fitted on {sorted(self.means_)}, got {sorted(scores)}")
+        kinds = sorted(scores)
+        standardised = np.stack(
+            [(scores[kind] - self.means_[kind]) / self.deviations_[kind] for kind in kinds]
+        )  # (kinds, B)
+        if self.combination == "maximum":
+            return np.asarray(standardised.max(axis=0))
+        weights = np.array([self.weights.get(kind, 1.0) for kind in kinds])
+        return np.asarray(weights @ standardised / weights.sum())

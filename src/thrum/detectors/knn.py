@@ -1,0 +1,72 @@
+"""Distance to the nearest normal vectors."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.detectors.base import Detector, Vectors
+from thrum.errors import DataError
+
+ROWS_AT_ONCE = 1024  # bounds the matrix of distances
+
+
+class KNN(Detector):
+    """Mean distance to the `neighbours` nearest normal vectors, exact.
+
+    The embedding-sharing paper (section V-B) uses two neighbours. With fewer normal vectors than
+    neighbours, all of them count.
+
+    Parameters
+    ----------
+    neighbours
+        k.
+    metric
+        ``euclidean``, or ``cosine`` (one minus the cosine).
+    """
+
+    def __init__(self, *, neighbours: int = 2, metric: str = "euclidean") -> None:
+        self.neighbours = neighbours
+        self.metric = metric
+
+    def fit(self, X: Vectors) -> Self:
+        """Keep the normal vectors (N, D)."""
+        X = self._checked(X)
+        if len(X) == 0:
+            raise DataError("KNN wants at least one normal vector, got none")
+        self.vectors_ = X
+        return self
+
+    def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
+        """Return the mean distance (B,) of vectors (B, D) to their nearest normal vectors."""
+        self._require_fitted("vectors_")
+        return self._nearest(self._checked(X), None)
+
+    def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Score the training vectors (N,) themselves, each without the vectors of its own group (N,).
+
+        Windows cut from one clip are one group: a clip must not be its own neighbour.
+        """
+        self._require_fitted("vectors_")
+        return self._nearest(self.vectors_, groups)
+
+    def _nearest(
+        self, X: NDArray[np.float64], groups: NDArray[np.int64] | None
+    ) -> NDArray[np.float64]:
+        """Return the mean distance (B,) to the k nearest that are not of the own group."""
+        from sklearn.metrics import pairwise_distances
+
+        k = min(self.neighbours, len(self.vectors_))
+        scores = np.zeros(len(X))
+        for start in range(0, len(X), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            distances = pairwise_distances(X[rows], self.vectors_, metric=self.metric)  # (B, N)
+            if groups is not None:
+                distances[groups[rows, None] == groups[None, :]] = np.inf
+            nearest = np.partition(distances, k - 1, axis=1)[:, :k]  # (B, k)
+            there = np.isfinite(nearest)
+            total, count = np.where(there, nearest, 0.0).sum(axis=1), there.sum(axis=1)
+            np.divide(total, count, out=scores[rows], where=count > 0)
+        return scores

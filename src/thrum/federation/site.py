@@ -1,0 +1,264 @@
+"""A site: it keeps its recordings, answers the server, and scores its own machines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum import config as configs
+from thrum import storage
+from thrum.embedders.base import Embedder
+from thrum.embedders.logmel import LogMel
+from thrum.embedders.store import EmbeddingStore, embed_into
+from thrum.errors import DataError, ProtocolError
+from thrum.federation.ledger import Ledger
+from thrum.federation.protocol import (
+    VERSION,
+    MachineKey,
+    Message,
+    Piece,
+    checked_name,
+    chunk_message,
+)
+from thrum.privacy.mechanisms import release
+from thrum.systems.embedding_sharing import (
+    Config,
+    IDClassifier,
+    MachineScores,
+    fused_scores,
+    local_scores,
+    score_machine,
+)
+from thrum.types import Clip, Progress, Scores, group_by_machine
+
+CLIPS_PER_PIECE = 16
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """What a site knows of one of its machines after a round.
+
+    Parameters
+    ----------
+    key
+        The machine and machine ID.
+    test
+        The scores of its test clips, one column a method.
+    left_out
+        For each method, the left-out scores (N,) of its training clips.
+    id_accuracy
+        The share of its normal test clips (training clips where it has none) whose machine ID the
+        classifier names rightly; None without a classifier.
+    """
+
+    key: MachineKey
+    test: Scores
+    left_out: Mapping[str, NDArray[np.float64]]
+    id_accuracy: float | None
+
+
+class Site:
+    """One participant. Only what its methods in `thrum.federation.protocol` return ever leaves it.
+
+    Parameters
+    ----------
+    name
+        How the server knows it.
+    clips
+        Its clips, training and test, of one or more machine IDs.
+    embedder
+        The frozen model that all sites share.
+    folder
+        The site's own folder: embeddings, ledger, classifier, scores.
+    progress
+        Told how far embedding has come.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clips: Sequence[Clip],
+        embedder: Embedder,
+        folder: Path,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        self.name = name
+        self.machines = group_by_machine(clips)
+        self.embedder = embedder
+        self.folder = folder
+        self.ledger = Ledger(folder / "ledger.jsonl")
+        self.progress = progress
+        self._embeddings = EmbeddingStore(folder / "embeddings")
+        self._logmel = EmbeddingStore(folder / "logmel")
+        for key in self.machines:
+            if not self._clips(key, "train"):
+                raise DataError(
+                    f"site {name!r}: {'/'.join(key)} has no normal training clips; "
+                    f"add some to learn from"
+                )
+
+    def prepare(self) -> None:
+        """Compute what is not there yet: the embeddings of all clips, and their log-mel for comparison."""
+        clips = [clip for own in self.machines.values() for clip in own]
+        embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
+        if self._needs_logmel():
+            embed_into(self._logmel, clips, LogMel(), progress=self.progress)
+
+    # What leaves the site
+
+    def describe(self) -> Message:
+        """Say which machines the site has, how many clips of each, and which embedder it uses."""
+        message = {
+            "protocol": VERSION,
+            "machines": [
+                [*key, len(self._clips(key, "train")), len(self._clips(key, "test"))]
+                for key in self.machines
+            ],
+            "embedder": self.embedder.settings,
+            "stack_frames": self.embedder.stack_frames,
+            "stack_hop": self.embedder.stack_hop,
+        }
+        self._record_text("description", "machines and embedder", message)
+        return message
+
+    def manifest(self, split: str) -> Message:
+        """List the pieces of embeddings of a split."""
+        message = {"pieces": [piece.message() for piece, _ in self._pieces(split)]}
+        self._record_text("manifest", split, message)
+        return message
+
+    def chunk(self, split: str, index: int) -> Message:
+        """Hand over one piece of embeddings, after it has passed `release` and stands in the ledger."""
+        pieces = self._pieces(split)
+        if not 0 <= index < len(pieces):
+            raise ProtocolError(f"site {self.name!r} has no piece {index} of {split!r} to hand over")
+        piece, clips = pieces[index]
+        released = [release(frames) for frames in self.frames(clips)]
+        message = chunk_message(np.concatenate(released), [len(frames) for frames in released])
+        self.ledger.record(
+            "embeddings",
+            f"{'/'.join(piece.key)}, {split}, piece {index}",
+            clips=piece.clips,
+            n_bytes=message["embeddings"].nbytes,
+            sha256=message["sha256"],
+        )
+        return message
+
+    def accept_classifier(self, state: Message, description: Message) -> Message:
+        """Keep the trained ID classifier of a group of machines (Algorithm 1)."""
+        folder = self.folder / "classifiers" / checked_name(str(description["group"]))
+        storage.write_json(folder / "scoring.json", description["config"])
+        IDClassifier.from_message(state, description).save(folder)
+        return self._acknowledge(f"classifier {folder.name}")
+
+    def accept_scores(self, scores: Message) -> Message:
+        """Keep the scores that the server computed for one machine (Algorithm 2)."""
+        machine, machine_id = scores["key"]
+        key = (str(machine), str(machine_id))
+        if key not in self.machines:
+            raise ProtocolError(f"site {self.name!r} was sent scores of {'/'.join(key)}, not its own")
+        own = MachineScores.parse(scores)
+        wanted = len(self._clips(key, "train")), len(self._clips(key, "test"))
+        if (len(own.left_out), len(own.test)) != wanted:
+            raise ProtocolError(
+                f"site {self.name!r} was sent {len(own.left_out)} + {len(own.test)} scores of "
+                f"{'/'.join(key)}, wanted {wanted[0]} + {wanted[1]}"
+            )
+        storage.write_json(self._received_path(key), own.message())
+        return self._acknowledge(f"scores of {'/'.join(key)}")
+
+    # What stays
+
+    def score(self) -> list[SiteScores]:
+        """Score the site's machines with all that it has: its own embeddings, and what came down."""
+        return [self._score_machine(key) for key in self.machines]
+
+    def frames(self, clips: Sequence[Clip]) -> list[NDArray[np.floating]]:
+        """Return the embeddings (T, D) of clips of this site, as they lie on its disk."""
+        return [self._embeddings.frames(clip) for clip in clips]
+
+    def _score_machine(self, key: MachineKey) -> SiteScores:
+        train, test = self._clips(key, "train"), self._clips(key, "test")
+        own = self.frames(train), self.frames(test)
+        scores = {"local": local_scores(*own)}
+        if self._needs_logmel():
+            frames = [[self._logmel.frames(clip) for clip in clips] for clips in (train, test)]
+            scores["local_logmel"] = local_scores(*frames)
+        elif self.embedder.invertible:  # the embeddings are log-mel
+            scores["local_logmel"] = scores["local"]
+        shared, accuracy = self._shared_scores(key, *own), None
+        if shared is not None:
+            scores["collaborative"] = shared.left_out, shared.test
+            scores["fused"] = fused_scores(shared, *scores["local"])
+            accuracy = shared.accuracy([clip.label == "normal" for clip in test])
+        columns = {method: column for method, (_, column) in scores.items()}
+        left_out = {method: column for method, (column, _) in scores.items()}
+        selected = "local" if shared is None else "fused"
+        return SiteScores(key, Scores(test, columns, selected), left_out, accuracy)
+
+    def _shared_scores(
+        self,
+        key: MachineKey,
+        train: Sequence[NDArray[np.floating]],
+        test: Sequence[NDArray[np.floating]],
+    ) -> MachineScores | None:
+        """Return what the collaboration says of a machine; None where it says nothing."""
+        if self._received_path(key).exists():
+            return MachineScores.parse(storage.read_json(self._received_path(key)))
+        for folder in sorted((self.folder / "classifiers").glob("*")):
+            classifier = IDClassifier.load(folder)
+            if key in classifier.keys:
+                scoring = configs.from_mapping(Config, storage.read_json(folder / "scoring.json"))
+                return score_machine(
+                    classifier, key, [release(f) for f in train], [release(f) for f in test], scoring
+                )
+        return None
+
+    def _clips(self, key: MachineKey, split: str) -> list[Clip]:
+        return [clip for clip in self.machines[key] if clip.split == split]
+
+    def _needs_logmel(self) -> bool:
+        """Whether log-mel is to be computed beside the embeddings: they are another thing, of sound."""
+        heard = all(clip.row is None for own in self.machines.values() for clip in own)
+        return heard and not isinstance(self.embedder, LogMel)
+
+    def _pieces(self, split: str) -> list[tuple[Piece, list[Clip]]]:
+        """Cut the clips of a split into pieces of one machine ID each, in the order of the clips."""
+        pieces: list[tuple[Piece, list[Clip]]] = []
+        for key in self.machines:
+            clips = self._clips(key, split)
+            for start in range(0, len(clips), CLIPS_PER_PIECE):
+                chosen = clips[start : start + CLIPS_PER_PIECE]
+                values = sum(frames.size for frames in self.frames(chosen))
+                fingerprint = self._fingerprint(chosen)
+                piece = Piece(len(pieces), key, len(chosen), 2 * values, fingerprint)
+                pieces.append((piece, chosen))
+        return pieces
+
+    def _fingerprint(self, clips: Sequence[Clip]) -> str:
+        """Return what changes whenever the embeddings of these clips would."""
+        files = [(clip.path.stat().st_size, clip.path.stat().st_mtime_ns) for clip in clips]
+        names = [(clip.name, clip.channel, clip.row) for clip in clips]
+        content = json.dumps([self.embedder.settings, files, names])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def _received_path(self, key: MachineKey) -> Path:
+        return self.folder / "received" / f"{'_'.join(key)}.json"
+
+    def _acknowledge(self, what: str) -> Message:
+        message = {"accepted": what}
+        self._record_text("acknowledgement", what, message)
+        return message
+
+    def _record_text(self, what: str, detail: str, message: Message) -> None:
+        content = json.dumps(message).encode()
+        self.ledger.record(
+            what, detail, clips=0, n_bytes=len(content), sha256=storage.sha256_bytes(content)
+        )

@@ -1,0 +1,92 @@
+"""The contract of all systems: from clips of normal machines to scores of other clips."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from thrum import storage
+from thrum.errors import StorageError
+from thrum.registry import Registry
+from thrum.types import Clip, Progress, Scores
+
+
+class System(ABC):
+    """A complete method: it learns from normal clips and scores others.
+
+    For every system: the seed decides everything random, a killed `fit` goes on where it was when it is
+    called again with the same `folder`, and a saved and loaded system gives bit-equal scores.
+
+    Parameters
+    ----------
+    config
+        An instance of the class's `Config`.
+    seed
+        Decides everything random.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    folder
+        Where checkpoints and caches are kept while fitting; None keeps nothing.
+    progress
+        Told how far the work has come.
+    """
+
+    Config: ClassVar[type[Any]]
+
+    def __init__(
+        self,
+        config: Any = None,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config if config is not None else self.Config()
+        self.seed = seed
+        self.device = device
+        self.folder = folder
+        self.progress = progress
+
+    @abstractmethod
+    def fit(self, clips: Iterable[Clip]) -> Self:
+        """Learn from normal clips; every machine ID that is to be scored must be among them."""
+
+    @abstractmethod
+    def score(self, clips: Iterable[Clip]) -> Scores:
+        """Score clips of the machine IDs that were learnt; higher is more anomalous."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write everything that scoring needs to `folder`, safetensors and JSON."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, *, device: str = "auto") -> Self:
+        """Read what `save` wrote."""
+
+
+SYSTEMS: Registry[System] = Registry(
+    "system",
+    {
+        "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
+    },
+)
+
+
+def create_system(name: str, config: Any = None, **settings: Any) -> System:
+    """Return the system called `name` (or ``module:Class``); `settings` as of `System`."""
+    return SYSTEMS.load(name)(config, **settings)
+
+
+def load_system(folder: Path | str, *, device: str = "auto") -> System:
+    """Load the system that was saved to `folder`, whichever it is."""
+    folder = Path(folder)
+    description = storage.read_json(folder / "model.json")
+    try:
+        name = description["system"]
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{folder / 'model.json'} does not say which system it is of") from error
+    return SYSTEMS.load(name).load(folder, device=device)
