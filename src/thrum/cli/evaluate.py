@@ -1,0 +1,112 @@
+"""``thrum evaluate``: the official figures of a DCASE submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thrum.cli import console
+
+if TYPE_CHECKING:
+    from thrum.evaluation import Evaluation
+
+# Heading and measure of each column, in the order in which they are shown.
+COLUMNS = {
+    "AUC\nsrc": "auc_source",
+    "AUC\ntgt": "auc_target",
+    "AUC\nall": "auc",
+    "pAUC\nsrc": "pauc_source",
+    "pAUC\ntgt": "pauc_target",
+    "pAUC\nall": "pauc",
+    "prec.\nsrc": "precision_source",
+    "prec.\ntgt": "precision_target",
+    "rec.\nsrc": "recall_source",
+    "rec.\ntgt": "recall_target",
+    "F1\nsrc": "f1_source",
+    "F1\ntgt": "f1_target",
+}
+
+
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="The organisers' ground truth.")],
+    scores: Annotated[Path, typer.Option(help="The folder of one submission.")],
+    year: Annotated[int, typer.Option(help="Whose rules: 2020 to 2025.")],
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A CSV file, one row a section.")] = None,
+) -> None:
+    """Evaluate a submission to DCASE Challenge Task 2 as the organisers do."""
+    from thrum import evaluation, storage
+    from thrum.evaluation.table import to_csv
+
+    result = evaluation.evaluate(truth, scores, year)
+    if out is not None:
+        measures = list(next(iter(next(iter(result.machines.values())).values())))
+        rows = (
+            [machine, section, *(values[measure] for measure in measures)]
+            for machine, sections in result.machines.items()
+            for section, values in sections.items()
+        )
+        storage.write_text(out, to_csv(["machine", "section", *measures], rows))
+    if json:
+        console.print_json(result.to_dict())
+    else:
+        _show(result)
+
+
+def _show(result: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from thrum.evaluation.metrics import arithmetic_mean, harmonic_mean
+
+    means = {"arithmetic mean": arithmetic_mean, "harmonic mean": harmonic_mean}
+    shown = {head: measure for head, measure in COLUMNS.items() if result.values(measure)}
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("%", no_wrap=True)
+    for head in shown:
+        table.add_column(head, justify="right", no_wrap=True)
+
+    def add_means(machine: str | None) -> None:
+        for name, mean in means.items():
+            cells = (mean(result.values(measure, machine=machine)) for measure in shown.values())
+            table.add_row(f"  {name}", *map(_percent, cells), style="italic")
+
+    for machine, sections in result.machines.items():
+        table.add_row(machine, style="bold")
+        for section, values in sections.items():
+            table.add_row(f"  {section}", *(_percent(values[m]) for m in shown.values()))
+        if len(sections) > 1:
+            add_means(machine)
+    table.add_row("all machines", style="bold")
+    add_means(None)
+    Console().print(table)
+    for line in _conclusion(result):
+        typer.echo(line)
+
+
+def _conclusion(result: Evaluation) -> list[str]:
+    from thrum.evaluation.dcase.rules import rules_of
+
+    official = rules_of(result.year).official
+    lines = ["", f"year            {result.year}, {result.n_clips} clips"]
+    if result.official_score is None:
+        lines.append("official score  none: 2020 compared the means of each machine")
+    else:
+        lines.append(
+            f"official score  {result.official_score:.6f}, the harmonic mean of "
+            f"{len(result.values(*official))} values: {', '.join(official)}"
+        )
+    if result.ci95 is not None:
+        lines.append(f"ci95            ±{result.ci95:.3g}, as the organisers print it")
+        lines.append(
+            f"                ±{result.ci95 * (result.n_clips - 1):.3g}, as a jackknife is defined"
+        )
+    if official and not result.values("f1_source"):
+        lines.append("decisions       none submitted: no precision, recall and F1")
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

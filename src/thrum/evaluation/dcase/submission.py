@@ -1,0 +1,81 @@
+"""Reading a submission and putting it beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.errors import EvaluationError
+from thrum.evaluation.dcase.rows import read_flags, read_scores, require_same
+from thrum.evaluation.dcase.rules import parts_in, require_year
+from thrum.evaluation.dcase.truth import Truth
+
+
+class Section(NamedTuple):
+    """Test clips (B,), truth and answers side by side."""
+
+    is_anomaly: NDArray[np.bool_]
+    is_target: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    decisions: NDArray[np.bool_] | None
+
+
+def read_submission(folder: Path, truth: Truth, *, year: int) -> dict[tuple[str, str], Section]:
+    """Return the sections ``{(machine, section): …}`` of a submission, in the order of `truth`.
+
+    Parameters
+    ----------
+    folder
+        Holds ``anomaly_score_<part>.csv`` and either no or every ``decision_result_<part>.csv``.
+
+    Raises
+    ------
+    EvaluationError
+        Where files or rows are missing, double, foreign or no numbers, or of another year.
+    """
+    if not folder.is_dir():
+        raise EvaluationError(f"no submission folder at {folder}")
+    score_files = parts_in(folder, "anomaly_score")
+    if not score_files:
+        nested = sorted({path.parent for path in folder.glob("*/anomaly_score_*.csv")})
+        hint = f"; did you mean {nested[0]}?" if nested else ""
+        raise EvaluationError(f"{folder} holds no anomaly_score_*.csv{hint}")
+    require_year(score_files, year, where=f"the submission in {folder}")
+    require_same(score_files, truth, what="anomaly_score files", where=folder)
+    decision_files = parts_in(folder, "decision_result")
+    if decision_files:
+        require_same(decision_files, truth, what="decision_result files", where=folder)
+
+    sections: dict[tuple[str, str], list[Section]] = {}
+    for part, clips in truth.items():
+        scores = read_scores(score_files[part])
+        require_same(scores, clips, what="clips", where=score_files[part])
+        decisions = None
+        if decision_files:
+            decided = read_flags(decision_files[part])
+            require_same(decided, clips, what="clips", where=decision_files[part])
+            decisions = np.array([decided[clip] for clip in clips])
+        sections.setdefault((part.machine, part.section), []).append(
+            Section(
+                is_anomaly=np.array([true.is_anomaly for true in clips.values()]),
+                is_target=np.array([true.domain == "target" for true in clips.values()]),
+                scores=np.array([scores[clip] for clip in clips]),
+                decisions=decisions,
+            )
+        )
+    return {key: pooled(parts) for key, parts in sections.items()}
+
+
+def pooled(sections: Iterable[Section]) -> Section:
+    """Return the clips of several sections as one."""
+    is_anomaly, is_target, scores, decisions = zip(*sections, strict=True)
+    return Section(
+        np.concatenate(is_anomaly),
+        np.concatenate(is_target),
+        np.concatenate(scores),
+        None if decisions[0] is None else np.concatenate(decisions),
+    )
