@@ -20,7 +20,7 @@ from thrum.types import Clip
 
 
 class Counting(Embedder):
-    """One frame a second: its mean times a gain. Counts its clips, and those of its largest batch."""
+    """One frame a second: its mean times a gain. Counts its clips and its largest batch."""
 
     embedding_size = 2
     hop_seconds = 1.0

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from thrum import audio, storage
+from thrum.datasets.arrays import read_features
 from thrum.embedders.base import Embedder
 from thrum.embedders.precomputed import Precomputed
 from thrum.embedders.shards import Entry, Frames, Shard, entry_of, key_of, read_shard, write_shard
@@ -271,8 +272,6 @@ def _collected(
 def _read(clips: Sequence[Clip], embedder: Embedder) -> list[Frames]:
     """Return the audio (S,) of each clip, or its features (T, D) for the embedder 'precomputed'."""
     if isinstance(embedder, Precomputed):
-        from thrum.datasets.arrays import read_features
-
         return list(read_features(clips))
     return [audio.read_clip(clip, sample_rate=embedder.sample_rate) for clip in clips]
 
