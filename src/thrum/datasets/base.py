@@ -43,7 +43,7 @@ def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
     root
         The folder that holds the machines' folders (or the ``.npz`` files).
     layout
-        The name of a reader; None takes the first that recognises the folder, in the order of `DATASETS`.
+        The name of a reader; None takes the first of `DATASETS` that recognises the folder.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
     """
     root = Path(root)
     if not root.is_dir():
-        raise DatasetError(f"no folder at {root}: wanted a folder of recordings, one sub-folder a machine")
-    if not any(root.iterdir()):
-        raise DatasetError(f"{root} is empty: wanted recordings, one sub-folder a machine")
+        raise DatasetError(
+            f"no folder at {root}: wanted a folder of recordings, one sub-folder a machine"
+        )
     if layout is not None:
         return DATASETS.load(layout).read(root)
     for name in DATASETS:
@@ -62,6 +62,7 @@ def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
         if reader.recognises(root):
             return reader.read(root)
     raise DatasetError(
-        f"{root} is laid out as no dataset that thrum knows. The simplest layout is one sub-folder a "
-        f"machine with a folder 'normal' of wav or flac files in it, and optionally 'anomaly'."
+        f"no recordings and no features where thrum looks for them in {root}. The simplest layout "
+        f"is one sub-folder a machine, in it a folder 'normal' of wav or flac files, optionally "
+        f"'anomaly'; docs/datasets.md draws the others."
     )

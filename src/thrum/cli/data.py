@@ -1,0 +1,84 @@
+"""``thrum data``: check a dataset before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from thrum.cli import console
+
+if TYPE_CHECKING:
+    from thrum.datasets.check import MachineCheck, Report
+
+app = typer.Typer(help="Simulate or check a dataset.", no_args_is_help=True)
+
+
+@app.callback()
+def _data() -> None:
+    pass
+
+
+@app.command("check")
+def check(
+    data: Path = typer.Argument(..., metavar="DIR", help="The folder of recordings or .npz files."),
+    layout: str = typer.Option(None, help="arrays, mimii, dcase or folder; else found out."),
+    json: bool = typer.Option(False, "--json", help="Answer in JSON."),
+) -> None:
+    """Read every file of a dataset, count clips, name the bad ones (then exit code 1)."""
+    from thrum.datasets import open_dataset
+    from thrum.datasets.check import check as check_dataset
+
+    dataset = open_dataset(data, layout=layout)
+    with console.progress(quiet=json) as progress:
+        report = check_dataset(dataset, progress=progress)
+    if json:
+        console.print_json(report.mapping())
+    else:
+        _print(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print(report: Report) -> None:
+    header = ["machine", "machine_id", *_KINDS, "source", "target"]
+    header += ["Hz", "channels", "seconds"] if report.holds == "audio" else ["frames", "dimensions"]
+    rows = [_row(machine, report.holds) for machine in report.machines]
+    console.print_table(f"{report.name} ({report.root})", header, rows)
+    for path, reason in report.left_out:
+        typer.echo(f"left out: {path}: {reason}")
+    for bad in report.bad:
+        typer.echo(f"bad: {bad.reason}")
+    clips = sum(sum(machine.clips.values()) for machine in report.machines)
+    verdict = "all good" if report.ok else f"{len(report.bad)} bad: mend them or move them away"
+    typer.echo(f"{clips} clips of {len(report.machines)} machine IDs, {verdict}")
+
+
+_KINDS = {
+    "train": "train normal",
+    "test normal": "test normal",
+    "test anomaly": "test anomaly",
+    "test unlabelled": "test unlabelled",
+}
+
+
+def _row(machine: MachineCheck, holds: str) -> list[str]:
+    row = [machine.machine, machine.machine_id]
+    row += [str(machine.clips.get(kind, "")) for kind in _KINDS.values()]
+    row += [str(machine.domains.get(domain, "")) for domain in ("source", "target")]
+    if holds == "audio":
+        row += [_values(machine.sample_rates), _values(machine.channels)]
+        row.append("" if machine.seconds is None else _range(*machine.seconds[:2]))
+    else:
+        row += [_values(machine.frames), _values(machine.dimensions)]
+    return row
+
+
+def _values(values: list[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _range(shortest: float, longest: float) -> str:
+    low, high = f"{shortest:.1f}", f"{longest:.1f}"
+    return low if low == high else f"{low} to {high}"

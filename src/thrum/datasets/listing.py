@@ -1,0 +1,145 @@
+"""What the readers share: listing folders in a fixed order, making a dataset of what is found."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import soundfile
+
+from thrum.audio import SUFFIXES
+from thrum.errors import DatasetError
+from thrum.types import Clip, Dataset
+
+LeftOut = list[tuple[Path, str]]
+NO_RECORDING = "neither a wav nor a flac file"
+
+_logger = logging.getLogger(__name__)
+_SHOWN = 3
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in `folder`, in natural order, without hidden names (``.x``, ``__x``)."""
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
+    except OSError as error:
+        raise DatasetError(f"cannot list the folder {folder}: {error.strerror}") from error
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise DatasetError(f"{path} is a link to {path.readlink()}, which is not there")
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Return a sort key under which ``clip_2`` comes before ``clip_10``."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the sub-folders of `folder`, links to folders among them."""
+    return [path for path in entries(folder) if path.is_dir()]
+
+
+def is_recording(path: Path) -> bool:
+    """Whether `path` is called like a recording; what is in it shows when it is read."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def has_recordings(folder: Path) -> bool:
+    """Whether a recording lies in `folder` itself."""
+    return folder.is_dir() and any(is_recording(path) for path in entries(folder))
+
+
+def recordings(folder: Path, left_out: LeftOut) -> list[Path]:
+    """Return the recordings in `folder` itself; whatever else is there is noted in `left_out`."""
+    found = entries(folder)
+    left_out += [(path, NO_RECORDING) for path in found if not is_recording(path)]
+    return [path for path in found if is_recording(path)]
+
+
+def channel_count(paths: Iterable[Path]) -> int:
+    """Return the number of channels that the first readable header among `paths` tells, else 1."""
+    for path in paths:
+        try:
+            return int(soundfile.info(path).channels)
+        except (soundfile.LibsndfileError, OSError):
+            continue
+    return 1
+
+
+def distinct(machines: Sequence[Path]) -> Sequence[Path]:
+    """Return `machines`; two names of one and the same folder are an error."""
+    seen: dict[Path, Path] = {}
+    for path in machines:
+        real = path.resolve()
+        if real in seen:
+            raise DatasetError(
+                f"{seen[real]} and {path} are the same folder under two names: one machine would "
+                f"be taken for two; remove one of the links"
+            )
+        seen[real] = path
+    return machines
+
+
+def dataset(
+    clips: Iterable[Clip],
+    root: Path,
+    *,
+    wanted: str,
+    left_out: LeftOut,
+    holds: Literal["audio", "features"] = "audio",
+) -> Dataset:
+    """Return the clips as a dataset, sorted.
+
+    Parameters
+    ----------
+    wanted
+        The layout in a few words, for the error where there is no clip.
+
+    Raises
+    ------
+    DatasetError
+        Where there is no clip, or two clips of one machine ID and split have one name.
+    """
+    ordered = sorted(clips, key=_order)
+    if not ordered:
+        found = "; ".join(f"{path}: {reason}" for path, reason in left_out[:_SHOWN])
+        raise DatasetError(f"no clips in {root}{f' ({found})' if found else ''}: wanted {wanted}")
+    seen: dict[tuple[str, str, str, str], Clip] = {}
+    for clip in ordered:
+        before = seen.setdefault((clip.machine, clip.machine_id, clip.split, clip.name), clip)
+        if before is not clip:
+            raise DatasetError(
+                f"two {clip.split} clips of {clip.machine} {clip.machine_id} are called "
+                f"{clip.name}: {_place(before)} and {_place(clip)}; rename or remove one"
+            )
+    if left_out:
+        path, reason = left_out[0]
+        _logger.warning(
+            "%s: %d files or folders are no clips and are left out, the first is %s (%s); "
+            "`thrum data check` lists them",
+            *(root, len(left_out), path, reason),
+        )
+    return Dataset(tuple(ordered), root.resolve().name, root, holds, tuple(left_out))
+
+
+def first_few(items: Sequence[object]) -> str:
+    """Return the first few of `items`, and how many more there are."""
+    shown = ", ".join(map(str, items[:_SHOWN]))
+    return shown + (f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else "")
+
+
+def _order(clip: Clip) -> tuple[Any, ...]:
+    """Return the sort key of a clip: rows as they lie in their file, recordings by name."""
+    within = (
+        (natural(clip.name), str(clip.path)) if clip.row is None else (str(clip.path), clip.row)
+    )
+    return clip.machine, clip.machine_id, clip.split == "test", *within
+
+
+def _place(clip: Clip) -> str:
+    return str(clip.path) if clip.row is None else f"{clip.path}, {clip.row[0]}[{clip.row[1]}]"
