@@ -5,10 +5,15 @@ Nothing is taken on trust: a file is accepted only where every name and shape is
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import pickle
 import re
-from collections.abc import Mapping
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +45,9 @@ def convert(checkpoint: Checkpoint, path: Path) -> State:
     """
     if not path.exists():
         raise WeightsError(f"no file at {path}: wanted the original weights of {checkpoint.name}")
+    if path.suffix == ".gz":
+        with _unpacked(path) as unpacked:
+            return convert(checkpoint, unpacked)
     network = build_network(checkpoint)
     if checkpoint.layout == "keras":
         state = _keras_state(read_keras(path), network, checkpoint=checkpoint, path=path)
@@ -47,6 +55,19 @@ def convert(checkpoint: Checkpoint, path: Path) -> State:
         state = _torch_state(path, checkpoint)
     check_state(state, network, what=f"{path} is not {checkpoint.name}")
     return state
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path` with the content of the gzip file at `path`."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=Path(path.stem).suffix) as file:
+        try:
+            with gzip.open(path) as packed:
+                shutil.copyfileobj(packed, file)
+        except (OSError, EOFError, zlib.error) as error:
+            raise WeightsError(f"{path} cannot be unpacked: {error}") from error
+        file.flush()
+        yield Path(file.name)
 
 
 def build_network(checkpoint: Checkpoint) -> nn.Module:
@@ -57,6 +78,16 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
             **checkpoint.arguments
         )
     return network.eval()
+
+
+def original_file(path: Path) -> Path:
+    """Return the file of weights: `path` itself, or the one in the Hugging Face folder `path`."""
+    if not path.is_dir():
+        return path
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).exists():
+            return path / name
+    raise WeightsError(f"{path} holds neither model.safetensors nor pytorch_model.bin")
 
 
 def check_state(state: Mapping[str, Tensor], network: nn.Module, *, what: str) -> None:
@@ -192,12 +223,7 @@ def _torch_state(path: Path, checkpoint: Checkpoint) -> State:
 
 def _load_torch(path: Path) -> Any:
     """Return what a torch or safetensors file, or a Hugging Face folder, holds; no pickle."""
-    if path.is_dir():
-        candidates = [path / name for name in ("model.safetensors", "pytorch_model.bin")]
-        found = [candidate for candidate in candidates if candidate.exists()]
-        if not found:
-            raise WeightsError(f"{path} holds neither model.safetensors nor pytorch_model.bin")
-        path = found[0]
+    path = original_file(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -15,8 +15,16 @@ from torch import nn
 
 from thrum import storage
 from thrum.embedders.checkpoints import CHECKPOINTS, Checkpoint, checkpoint_called
-from thrum.embedders.conversion import State, build_network, check_state, convert
+from thrum.embedders.conversion import (
+    State,
+    build_network,
+    check_state,
+    convert,
+    original_file,
+)
+from thrum.embedders.download import download
 from thrum.errors import StorageError, WeightsError
+from thrum.types import Progress
 
 __all__ = [
     "CHECKPOINTS",
@@ -24,6 +32,7 @@ __all__ = [
     "Weights",
     "cache_folder",
     "checkpoint_called",
+    "fetch_weights",
     "import_weights",
     "is_stored",
     "load_network",
@@ -52,8 +61,15 @@ def is_stored(name: str, *, cache: Path | None = None) -> bool:
     return (cache_folder(cache) / f"{name}.json").exists()
 
 
-def import_weights(name: str, path: Path, *, cache: Path | None = None) -> dict[str, Any]:
+def import_weights(
+    name: str, path: Path, *, cache: Path | None = None, fetched: bool = False
+) -> dict[str, Any]:
     """Convert the original file at `path` and store it as the weights called `name`.
+
+    Parameters
+    ----------
+    fetched
+        Whether the file came straight from the checkpoint's official address.
 
     Returns
     -------
@@ -67,16 +83,55 @@ def import_weights(name: str, path: Path, *, cache: Path | None = None) -> dict[
     """
     checkpoint = checkpoint_called(name)
     state = convert(checkpoint, path)
+    file = original_file(path)
     description = {
         "checkpoint": name,
         "source": checkpoint.url,
         "licence": checkpoint.licence,
-        "original": None if path.is_dir() else path.name,
-        "original_bytes": None if path.is_dir() else path.stat().st_size,
-        "original_sha256": None if path.is_dir() else storage.sha256(path),
+        "fetched": fetched,
+        "original": file.name,
+        "original_bytes": file.stat().st_size,
+        "original_sha256": storage.sha256(file),
     }
     storage.save_state(cache_folder(cache), state, description, name=name)
     return description
+
+
+def fetch_weights(
+    name: str, *, cache: Path | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Download the checkpoint called `name` from its official address, convert and store it.
+
+    Where its sha256 was never published, that of the first download is recorded, and every later
+    download must have it.
+
+    Returns
+    -------
+    dict
+        As `import_weights` does.
+
+    Raises
+    ------
+    WeightsError
+        Where the download fails, or what came is not the checkpoint; then nothing is stored.
+    """
+    checkpoint = checkpoint_called(name)
+    folder = cache_folder(cache)
+    original = folder / checkpoint.url.partition("?")[0].rpartition("/")[2]
+    known = checkpoint.sha256 or _recorded_sha256(folder / f"{name}.json")
+    checksum = download(checkpoint.url, original, sha256=known, progress=progress)
+    try:
+        description = import_weights(name, original, cache=cache, fetched=True)
+    finally:
+        original.unlink()
+    return {**description, "sha256_was_known": known == checksum}
+
+
+def _recorded_sha256(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    description = storage.read_json(path)
+    return description["original_sha256"] if description.get("fetched") else None
 
 
 def load_weights(name: str, *, cache: Path | None = None) -> Weights:
@@ -99,9 +154,7 @@ def load_weights(name: str, *, cache: Path | None = None) -> Weights:
     try:
         state, description = storage.load_state(folder, name=name)
     except StorageError as error:
-        raise WeightsError(
-            f"{error}; or fetch again: thrum weights fetch {name} --force"
-        ) from error
+        raise WeightsError(f"{error}; or fetch them again: thrum weights fetch {name}") from error
     return Weights(state, description["sha256"])
 
 

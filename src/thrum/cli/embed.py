@@ -1,0 +1,47 @@
+"""``thrum embed``: embeddings of a folder of recordings, kept for later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from thrum.cli import console
+from thrum.errors import UsageError
+
+
+def embed(
+    embedder: str = typer.Option(..., "--embedder", help="Its name, or 'module:Class'."),
+    data: Path = typer.Option(..., "--data", metavar="DIR", help="The recordings."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the embeddings go."),
+    layout: str | None = typer.Option(None, help="How DATA is laid out; else found out."),
+    batch_size: int = typer.Option(4, min=1, max=16, help="Clips given to the model at a time."),
+    dtype: str = typer.Option("float16", help="What to store: float16 or float32."),
+    device: str = typer.Option("cpu", help="cpu or cuda."),
+    json: bool = typer.Option(False, "--json", help="Answer in JSON."),
+) -> None:
+    """Embed every clip that is not in OUT yet, or whose file or settings changed since."""
+    if dtype not in ("float16", "float32"):
+        raise UsageError(f"--dtype is float16 or float32, got {dtype!r}")
+
+    from thrum.datasets import open_dataset
+    from thrum.embedders import EmbeddingStore, create_embedder, embed_into
+
+    clips = open_dataset(data, layout=layout).clips
+    store = EmbeddingStore(out, dtype=dtype)  # type: ignore[arg-type]
+    model = create_embedder(embedder).to(device)
+    with console.progress(quiet=json) as progress:
+        embedded = embed_into(store, clips, model, batch_size=batch_size, progress=progress)
+    if json:
+        answer = {
+            "embedded": embedded,
+            "already_there": len(clips) - embedded,
+            "clips": len(store),
+            "embedding_size": store.embedding_size,
+            "invertible": model.invertible,
+        }
+        console.print_json(answer)
+        return
+    typer.echo(f"{embedded} clips embedded, {len(clips) - embedded} were there already: {out}")
+    if model.invertible:
+        typer.echo(f"embeddings of {embedder!r} can be turned back into sound: share them as such")

@@ -1,0 +1,135 @@
+"""Downloads from a server on this machine: whole, resumed, refused, damaged, on a full disk."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from thrum.embedders.download import download
+from thrum.errors import WeightsError
+
+CONTENT = bytes(range(256)) * 12000  # three chunks
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content` at /file; breaks off once after `breaks_after` bytes; notes the ranges."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.etag = '"one"'
+        self.ranges = True
+        self.breaks_after: int | None = None
+        self.asked: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/file"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        server = self.server
+        wanted = self.headers.get("Range")
+        server.asked.append(wanted)
+        if self.path != "/file":
+            self.send_error(404)
+            return
+        start = 0
+        if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", server.etag)
+        self.send_header("Content-Length", str(len(server.content) - start))
+        self.end_headers()
+        end, server.breaks_after = server.breaks_after, None
+        self.wfile.write(server.content[start:end])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_whole_file(server: Server, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    found = download(
+        server.url, tmp_path / "x.h5", sha256=SHA256, progress=lambda *step: told.append(step)
+    )
+    assert found == SHA256
+    assert (tmp_path / "x.h5").read_bytes() == CONTENT
+    assert names(tmp_path) == ["x.h5"]
+    assert told[-1] == ("bytes", len(CONTENT), len(CONTENT))
+
+
+def test_broken_off_and_resumed(server: Server, tmp_path: Path) -> None:
+    server.breaks_after = 2_000_000
+    with pytest.raises(WeightsError, match="run the same command again"):
+        download(server.url, tmp_path / "x.h5", sha256=SHA256)
+    assert names(tmp_path) == ["x.h5.part", "x.h5.part.tag"]
+    download(server.url, tmp_path / "x.h5", sha256=SHA256)
+    assert server.asked == [None, "bytes=2000000-"]
+    assert (tmp_path / "x.h5").read_bytes() == CONTENT
+    assert names(tmp_path) == ["x.h5"]
+
+
+@pytest.mark.parametrize("change", ["other file", "no ranges"])
+def test_a_rest_that_does_not_fit_is_not_appended(
+    server: Server, tmp_path: Path, change: str
+) -> None:
+    server.breaks_after = 2_000_000
+    with pytest.raises(WeightsError):
+        download(server.url, tmp_path / "x.h5")
+    if change == "other file":
+        server.content, server.etag = CONTENT[::-1], '"two"'
+    else:
+        server.ranges = False
+    download(server.url, tmp_path / "x.h5")
+    assert (tmp_path / "x.h5").read_bytes() == server.content
+
+
+def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=f"came with sha256 {SHA256}, wanted 00"):
+        download(server.url, tmp_path / "x.h5", sha256="00" * 32)
+    assert names(tmp_path) == []
+
+
+def test_not_found(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"answered 404 Not Found.*--from FILE"):
+        download(server.url + "s", tmp_path / "x.h5")
+    assert names(tmp_path) == []
+
+
+def test_no_network(server: Server, tmp_path: Path) -> None:
+    url = server.url
+    server.server_close()
+    with pytest.raises(WeightsError, match=r"cannot be reached .*refused.*--from FILE"):
+        download(url, tmp_path / "x.h5")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "x.h5.part").symlink_to("/dev/full")
+    with pytest.raises(WeightsError, match="No space left on device; free some space"):
+        download(server.url, tmp_path / "x.h5")
+    assert names(tmp_path) == []
