@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import struct
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +18,9 @@ from thrum.errors import AudioError
 from thrum.types import Clip
 
 SUFFIXES = frozenset({".wav", ".flac"})
+
+_UNKNOWN_SIZE = 0x7FFF_F000
+"""From here on, the size of a wav file's data says that it was written to a pipe and not known."""
 
 
 def read(path: Path, *, channel: int | None = None) -> tuple[NDArray[np.float32], int]:
@@ -35,8 +41,8 @@ def read(path: Path, *, channel: int | None = None) -> tuple[NDArray[np.float32]
     Raises
     ------
     AudioError
-        Where the file is missing, is no audio, is cut short, is empty, holds NaN or infinite samples, or
-        has no such channel.
+        Where the file is missing, is no audio, is cut short, is empty, holds NaN or infinite
+        samples, or has no such channel.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -48,13 +54,13 @@ def read(path: Path, *, channel: int | None = None) -> tuple[NDArray[np.float32]
         if not path.exists():
             raise AudioError(f"no recording at {path}") from error
         raise AudioError(
-            f"{path} cannot be read as audio ({_reason(error)}): wanted a wav or flac file; "
-            f"convert it or move it away"
+            f"{path} cannot be read as audio ({_reason(error)}): wanted a whole wav or flac file; "
+            f"copy it again, convert it or move it away"
         ) from error
     _check_length(path, samples, announced)
     if channel is None:
         audio = samples.mean(axis=1)  # (S,)
-    elif channel < samples.shape[1]:
+    elif 0 <= channel < samples.shape[1]:
         audio = samples[:, channel]  # (S,)
     else:
         raise AudioError(f"{path} has {samples.shape[1]} channels, channel {channel} was asked for")
@@ -85,7 +91,7 @@ def resample(audio: NDArray[np.float32], rate: int, wanted_rate: int) -> NDArray
 
 
 def write(path: Path, audio: NDArray[Any], sample_rate: int) -> None:
-    """Write audio (S,) or (S, C) in [-1, 1] as 16-bit wav or flac, atomically, by the path's suffix."""
+    """Write audio (S,) or (S, C) in [-1, 1] as 16-bit wav or flac by the suffix, atomically."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise AudioError(f"cannot write {path}: the suffix must be .wav or .flac")
@@ -98,9 +104,32 @@ def _check_length(path: Path, samples: NDArray[np.float32], announced: int) -> N
         raise AudioError(f"{path} holds no sound (0 seconds): record it again or move it away")
     if len(samples) < announced:
         raise AudioError(
-            f"{path} is cut short: its header announces {announced} samples, {len(samples)} are there; "
+            f"{path} is cut short: its header announces {announced} samples, {len(samples)} are "
+            f"there; copy it again"
+        )
+    missing_bytes = _missing_bytes(path)
+    if missing_bytes > 0:
+        raise AudioError(
+            f"{path} is cut short: its header announces {missing_bytes} bytes more than are there; "
             f"copy it again"
         )
+
+
+def _missing_bytes(path: Path) -> int:
+    """Return by how many bytes a RIFF wav file ends before the sound that its header announces.
+
+    libsndfile silently shortens the length of such a file to what is there.
+    """
+    with path.open("rb") as file:
+        if not re.fullmatch(rb"RIFF.{4}WAVE", file.read(12), re.DOTALL):
+            return 0
+        while len(header := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", header)
+            if name == b"data":
+                end = file.tell() + size
+                return 0 if size >= _UNKNOWN_SIZE else end - path.stat().st_size
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return 0
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

@@ -42,10 +42,11 @@ def check(
 
 
 def _print(report: Report) -> None:
-    header = ["machine", "machine_id", *_KINDS, "source", "target"]
-    header += ["Hz", "channels", "seconds"] if report.holds == "audio" else ["frames", "dimensions"]
-    rows = [_row(machine, report.holds) for machine in report.machines]
-    console.print_table(f"{report.name} ({report.root})", header, rows)
+    rows = [_row(machine) for machine in report.machines]
+    header = [name for name in rows[0] if any(row[name] for row in rows)]
+    console.print_table(
+        f"{report.name} ({report.root})", header, [[row[name] for name in header] for row in rows]
+    )
     for path, reason in report.left_out:
         typer.echo(f"left out: {path}: {reason}")
     for bad in report.bad:
@@ -55,24 +56,23 @@ def _print(report: Report) -> None:
     typer.echo(f"{clips} clips of {len(report.machines)} machine IDs, {verdict}")
 
 
-_KINDS = {
-    "train": "train normal",
-    "test normal": "test normal",
-    "test anomaly": "test anomaly",
-    "test unlabelled": "test unlabelled",
-}
-
-
-def _row(machine: MachineCheck, holds: str) -> list[str]:
-    row = [machine.machine, machine.machine_id]
-    row += [str(machine.clips.get(kind, "")) for kind in _KINDS.values()]
-    row += [str(machine.domains.get(domain, "")) for domain in ("source", "target")]
-    if holds == "audio":
-        row += [_values(machine.sample_rates), _values(machine.channels)]
-        row.append("" if machine.seconds is None else _range(*machine.seconds[:2]))
-    else:
-        row += [_values(machine.frames), _values(machine.dimensions)]
-    return row
+def _row(machine: MachineCheck) -> dict[str, str]:
+    clips = machine.clips
+    return {
+        "machine": machine.machine,
+        "machine_id": machine.machine_id,
+        "train": str(clips.get("train normal", "")),
+        "test normal": str(clips.get("test normal", "")),
+        "test anomaly": str(clips.get("test anomaly", "")),
+        "test unlabelled": str(clips.get("test unlabelled", "")),
+        "source": str(machine.domains.get("source", "")),
+        "target": str(machine.domains.get("target", "")),
+        "Hz": _values(machine.sample_rates),
+        "channels": _values(machine.channels),
+        "seconds": _range(*machine.seconds[:2]) if machine.seconds else "",
+        "frames": _values(machine.frames),
+        "dimensions": _values(machine.dimensions),
+    }
 
 
 def _values(values: list[int]) -> str:
