@@ -1,0 +1,75 @@
+"""Resampling as the pretrained models' authors did it.
+
+The resampler is part of such a model: the embeddings of OpenL3 and EfficientAT move by 1 to 4 % with a
+good one of another kind, by 20 % with a poor one. Their reference is resampy's ``kaiser_best``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import soxr
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+Resampler = Literal["kaiser_best", "soxr"]
+
+ZERO_CROSSINGS = 64
+ROLLOFF = 0.9475937167399596
+KAISER_BETA = 14.769656459379492
+TABLE_STEPS = 512
+"""Steps of the filter's table from one zero crossing to the next; between them it is a line."""
+BLOCK_SAMPLES = 64
+"""Input samples that one step of the convolution covers: enough for a matrix product to be efficient."""
+
+
+def resample(
+    audio: Tensor, rate: int, wanted_rate: int, *, method: Resampler = "kaiser_best"
+) -> Tensor:
+    """Bring audio (B, S) from `rate` to `wanted_rate`: (B, S·wanted_rate // rate).
+
+    ``kaiser_best`` is resampy's filter: a sinc of 64 zero crossings under a Kaiser window. The filters
+    of all phases of one block of samples are the output channels of one strided convolution.
+    ``soxr`` is SoX's resampler at its HQ setting.
+    """
+    if rate == wanted_rate:
+        return audio
+    if method == "soxr":
+        resampled = soxr.resample(audio.T.cpu().numpy(), rate, wanted_rate, quality="HQ")
+        return torch.from_numpy(resampled.T.copy()).to(audio)
+    divisor = math.gcd(rate, wanted_rate)
+    down, up = rate // divisor, wanted_rate // divisor
+    kernel, reach, step = _kernel(down, up)
+    wanted = audio.shape[1] * up // down
+    blocks = math.ceil(wanted / kernel.shape[0])
+    needed = (blocks - 1) * step + kernel.shape[1]
+    padded = F.pad(audio, (reach, max(0, needed - reach - audio.shape[1])))  # (B, needed)
+    filters = torch.from_numpy(kernel).to(audio)
+    resampled = padded.unfold(1, filters.shape[1], step)[:, :blocks] @ filters.T  # (B, blocks, L)
+    return resampled.flatten(1)[:, :wanted]  # (B, S·up // down)
+
+
+@lru_cache(maxsize=8)
+def _kernel(down: int, up: int) -> tuple[NDArray[np.float64], int, int]:
+    """Return the filters (L, K) of one block, the samples before its first, and those of one step."""
+    periods = math.ceil(BLOCK_SAMPLES / down)
+    step = periods * down
+    stretch = min(1.0, up / down)  # a lower cut-off where the rate falls
+    reach = math.ceil(ZERO_CROSSINGS / stretch)
+    centres = np.arange(periods * up) * down / up  # (L,), in input samples
+    taps = np.arange(-reach, step + reach)  # (K,)
+    distances = np.abs(taps[None, :] - centres[:, None]) * stretch  # (L, K)
+    return _filter(distances) * stretch, reach, step
+
+
+def _filter(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the filter at distances from its centre, read off its table as resampy does."""
+    points = np.linspace(0, ZERO_CROSSINGS, ZERO_CROSSINGS * TABLE_STEPS + 1)
+    window = np.kaiser(2 * len(points) - 1, KAISER_BETA)[len(points) - 1 :]
+    table = ROLLOFF * np.sinc(ROLLOFF * points) * window
+    return np.interp(distances, points, table, right=0.0)
