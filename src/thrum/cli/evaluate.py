@@ -12,21 +12,21 @@ from thrum.cli import console
 if TYPE_CHECKING:
     from thrum.evaluation import Evaluation
 
-# Heading and measure of each column, in the order in which they are shown.
-COLUMNS = {
-    "AUC\nsrc": "auc_source",
-    "AUC\ntgt": "auc_target",
-    "AUC\nall": "auc",
-    "pAUC\nsrc": "pauc_source",
-    "pAUC\ntgt": "pauc_target",
-    "pAUC\nall": "pauc",
-    "prec.\nsrc": "precision_source",
-    "prec.\ntgt": "precision_target",
-    "rec.\nsrc": "recall_source",
-    "rec.\ntgt": "recall_target",
-    "F1\nsrc": "f1_source",
-    "F1\ntgt": "f1_target",
+HEADINGS = {
+    "auc_source": "AUC\nsrc",
+    "auc_target": "AUC\ntgt",
+    "auc": "AUC\nall",
+    "pauc_source": "pAUC\nsrc",
+    "pauc_target": "pAUC\ntgt",
+    "pauc": "pAUC\nall",
+    "precision_source": "prec.\nsrc",
+    "precision_target": "prec.\ntgt",
+    "recall_source": "rec.\nsrc",
+    "recall_target": "rec.\ntgt",
+    "f1_source": "F1\nsrc",
+    "f1_target": "F1\ntgt",
 }
+NARROWEST = 80  # characters that the table needs
 
 
 def evaluate(
@@ -42,13 +42,12 @@ def evaluate(
 
     result = evaluation.evaluate(truth, scores, year)
     if out is not None:
-        measures = list(next(iter(next(iter(result.machines.values())).values())))
         rows = (
-            [machine, section, *(values[measure] for measure in measures)]
+            [machine, section, *values.values()]
             for machine, sections in result.machines.items()
             for section, values in sections.items()
         )
-        storage.write_text(out, to_csv(["machine", "section", *measures], rows))
+        storage.write_text(out, to_csv(["machine", "section", *result.measures], rows))
     if json:
         console.print_json(result.to_dict())
     else:
@@ -62,26 +61,30 @@ def _show(result: Evaluation) -> None:
     from thrum.evaluation.metrics import arithmetic_mean, harmonic_mean
 
     means = {"arithmetic mean": arithmetic_mean, "harmonic mean": harmonic_mean}
-    shown = {head: measure for head, measure in COLUMNS.items() if result.values(measure)}
+    shown = [
+        measure for measure in HEADINGS if measure in result.measures and result.values(measure)
+    ]
+    if "pauc_source" in shown:  # 2021 tests the domains apart
+        shown = [measure for measure in shown if measure not in ("auc", "pauc")]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("%", no_wrap=True)
-    for head in shown:
-        table.add_column(head, justify="right", no_wrap=True)
+    for measure in shown:
+        table.add_column(HEADINGS[measure], justify="right", no_wrap=True)
 
     def add_means(machine: str | None) -> None:
         for name, mean in means.items():
-            cells = (mean(result.values(measure, machine=machine)) for measure in shown.values())
+            cells = (mean(result.values(measure, machine=machine)) for measure in shown)
             table.add_row(f"  {name}", *map(_percent, cells), style="italic")
 
     for machine, sections in result.machines.items():
         table.add_row(machine, style="bold")
         for section, values in sections.items():
-            table.add_row(f"  {section}", *(_percent(values[m]) for m in shown.values()))
+            table.add_row(f"  {section}", *(_percent(values[m]) for m in shown))
         if len(sections) > 1:
             add_means(machine)
     table.add_row("all machines", style="bold")
     add_means(None)
-    Console().print(table)
+    Console(width=max(Console().width, NARROWEST)).print(table)
     for line in _conclusion(result):
         typer.echo(line)
 
@@ -95,14 +98,13 @@ def _conclusion(result: Evaluation) -> list[str]:
         lines.append("official score  none: 2020 compared the means of each machine")
     else:
         lines.append(
-            f"official score  {result.official_score:.6f}, the harmonic mean of "
-            f"{len(result.values(*official))} values: {', '.join(official)}"
+            f"official score  {result.official_score:.6f}, "
+            f"the harmonic mean of {len(result.values(*official))} values"
         )
     if result.ci95 is not None:
-        lines.append(f"ci95            ±{result.ci95:.3g}, as the organisers print it")
-        lines.append(
-            f"                ±{result.ci95 * (result.n_clips - 1):.3g}, as a jackknife is defined"
-        )
+        textbook = result.ci95 * (result.n_clips - 1)
+        lines.append(f"ci95            ±{result.ci95:.3g} as the organisers print it")
+        lines.append(f"                ±{textbook:.3g} as the jackknife is defined")
     if official and not result.values("f1_source"):
         lines.append("decisions       none submitted: no precision, recall and F1")
     return lines

@@ -62,11 +62,6 @@ class Rules:
     numbers: range
     machines: set[str]
 
-    @property
-    def mean(self) -> Literal["arithmetic", "harmonic"]:
-        """The mean that the year's tables print."""
-        return "harmonic" if self.official else "arithmetic"
-
 
 _2020 = {"ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve"}
 _2021 = {"ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve"}

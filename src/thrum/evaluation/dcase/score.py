@@ -42,6 +42,11 @@ class Evaluation:
     machines: Mapping[str, Mapping[str, Measures]]
     n_clips: int
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of the measures, the same for every section."""
+        return tuple(next(iter(next(iter(self.machines.values())).values())))
+
     def values(self, *measures: str, machine: str | None = None) -> list[float]:
         """Return `measures` of all sections of one machine or of all machines; None is left out.
 
