@@ -80,11 +80,13 @@ class DCASE:
 
     @staticmethod
     def recognises(root: Path) -> bool:
-        """Whether the first recording in a folder of some machine is called as in the challenge."""
+        """Whether some recording in a folder of some machine is called as in the challenge."""
         return any(
             _parsed(path) is not None
             for machine in _machines(root, [])
-            for path in _first_recordings(machine)
+            for name in _FOLDERS
+            if (machine / name).is_dir()
+            for path in listing.entries(machine / name)
         )
 
     @staticmethod
@@ -124,12 +126,6 @@ def _machines(root: Path, left_out: listing.LeftOut) -> Iterator[Path]:
                 yield folder
             elif not _NO_MACHINE.fullmatch(folder.name):
                 left_out.append((folder, f"none of the folders {', '.join(_FOLDERS)} in it"))
-
-
-def _first_recordings(machine: Path) -> Iterator[Path]:
-    for name in _FOLDERS:
-        if (machine / name).is_dir():
-            yield from listing.recordings(machine / name, [])[:1]
 
 
 def _clips(machine: Path, left_out: listing.LeftOut) -> Iterator[Clip]:
