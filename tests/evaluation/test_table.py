@@ -80,11 +80,12 @@ def test_results_count_and_rank_labelled_clips() -> None:
     }
 
 
-def test_a_column_may_stand_under_two_names() -> None:
-    names = {"selected": "fused", "fused": "fused"}
-    found = results_of(SCORES, seed=0, method_names=names)
-    assert [r.method for r in found] == ["selected", "fused", "selected", "fused"]
-    assert found[0].auc == found[1].auc == 3.5 / 4
+def test_columns_are_chosen_and_named() -> None:
+    found = results_of(SCORES, seed=0, method_names={"fused": "selected"})
+    assert [(r.machine, r.method, r.auc) for r in found] == [
+        ("fan", "selected", 3.5 / 4),
+        ("pump", "selected", None),
+    ]
 
 
 def test_results_csv(tmp_path: Path) -> None:

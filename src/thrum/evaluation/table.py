@@ -101,8 +101,8 @@ def results_of(
     seed
         The seed of the run.
     method_names
-        ``{method: column}``: the rows to make and the column that each is from, so that one column
-        may stand under its own name and as ``selected``. None: every column under its own name.
+        ``{column: method}``: the columns to report and what to call them; None reports every column
+        under its own name.
     """
     names = {column: column for column in scores.columns} if method_names is None else method_names
     rows: dict[tuple[str, str], list[int]] = {}
@@ -116,7 +116,7 @@ def results_of(
             [scores.clips[row].label == "anomaly" for row in labelled], dtype=bool
         )
         counts = int(np.sum(~is_anomaly)), int(np.sum(is_anomaly))
-        for method, column in names.items():
+        for column, method in names.items():
             auc = pauc = None
             if all(counts):
                 values = scores.columns[column][labelled]
