@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from thrum.errors import StorageError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -126,7 +125,9 @@ def save_state(
     )
 
 
-def load_state(folder: Path, *, name: str = "model") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_state(
+    folder: Path, *, name: str = "model"
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return what `save_state` wrote: the tensors and the description.
 
     Raises
@@ -159,7 +160,9 @@ def load_state(folder: Path, *, name: str = "model") -> tuple[dict[str, torch.Te
         raise StorageError(f"{path} is not a safetensors file: {error}") from error
 
 
-def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]
+) -> None:
     """Write tensors and a JSON-able description into one safetensors file: a checkpoint, replaced whole."""
     from safetensors.torch import save
 

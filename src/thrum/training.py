@@ -43,7 +43,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def train(
     model: nn.Module,
     *,
-    batches: Callable[[np.random.Generator], Iterable[Batch]],
+    batches: Callable[[int, np.random.Generator], Iterable[Batch]],
     loss_of: Callable[[Batch], Tensor],
     optimizer: torch.optim.Optimizer,
     epochs: int,
@@ -62,7 +62,8 @@ def train(
     model
         Trained in place; left in evaluation mode. Everything the loss learns must be part of it.
     batches
-        The batches of one epoch, from a generator that decides their order and augmentation.
+        The batches of an epoch, from its number (from 0) and a generator that decides their order and
+        augmentation.
     loss_of
         The loss of one batch, a scalar.
     optimizer
@@ -93,7 +94,7 @@ def train(
         torch.manual_seed(own_seed)  # dropout and the like
         model.train()
         total, count = 0.0, 0
-        for batch in batches(np.random.default_rng(own_seed)):
+        for batch in batches(epoch, np.random.default_rng(own_seed)):
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(batch)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -37,7 +37,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _thrum(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="The version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="The version."
+    ),
 ) -> None:
     pass
 

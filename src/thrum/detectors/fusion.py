@@ -38,9 +38,7 @@ class Fusion:
         if not left_out:
             raise DataError("Fusion wants at least one kind of score, got none")
         self.means_ = {kind: float(np.mean(scores)) for kind, scores in left_out.items()}
-        self.deviations_ = {
-            kind: float(np.std(scores)) or 1.0 for kind, scores in left_out.items()
-        }
+        self.deviations_ = {kind: float(np.std(scores)) or 1.0 for kind, scores in left_out.items()}
         return self
 
     def combine(self, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

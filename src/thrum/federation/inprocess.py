@@ -13,7 +13,7 @@ from thrum.embedders.base import Embedder
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
 from thrum.federation.protocol import MachineKey
-from thrum.federation.server import Algorithm, Member, Server
+from thrum.federation.server import Algorithm, Outcome, Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
@@ -24,9 +24,9 @@ from thrum.systems.embedding_sharing import (
     score_machine,
     train_classifier,
 )
-from thrum.types import Dataset, Progress, Scores, group_by_machine
+from thrum.types import Dataset, Progress, group_by_machine
 
-METHODS = ("local_logmel", "local", "collaborative", "fused", "centralised")
+METHODS = ("local_logmel", "local", "local_whitened", "collaborative", "fused", "centralised")
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Simulation:
     id_accuracy
         The mean over machine IDs of the share of normal clips whose ID is named rightly; None where no
         classifier was trained.
-    alone
-        Machine IDs that had nothing to be told apart from.
+    notes
+        What a reader of the results must know.
     """
 
     sites: Sequence[Site]
     scores: Sequence[SiteScores]
     results: Sequence[Result]
     id_accuracy: float | None
-    alone: Sequence[MachineKey]
+    notes: Sequence[str]
 
 
 def simulate(
@@ -120,13 +120,27 @@ def simulate(
             folder=folder,
             progress=progress,
         )
-    results = [row for own in scores for row in _results(own, seed)]
+    results = [row for own in scores for row in site_results(own, seed)]
     for own in scores:
         write_scores(folder / "scores", own.test)
     write_results(folder / "results.csv", results)
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
-    return Simulation(sites, scores, results, accuracy, outcome.alone)
+    return Simulation(sites, scores, results, accuracy, _notes(outcome, embedder))
+
+
+def _notes(outcome: Outcome, embedder: Embedder) -> list[str]:
+    notes = [
+        f"{'/'.join(key)} is alone: there is no other machine ID to be told apart from, so it has local "
+        f"scores only; more sites have to join"
+        for key in outcome.alone
+    ]
+    if embedder.invertible:
+        notes.append(
+            "the embeddings shared here are log-mel spectra, which can be turned back into sound: "
+            "choose an embedder with pretrained weights before recordings are confidential"
+        )
+    return notes
 
 
 def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -180,25 +194,16 @@ def _with_centralised(
     complete = []
     for own in scores:
         if own.key in classifier_of:
-            pooled = score_machine(
-                classifier_of[own.key],
-                own.key,
-                frames(own.key, "train"),
-                frames(own.key, "test"),
-                config,
-            )
-            columns = {**own.test.columns, "centralised": pooled.test}
-            test = Scores(own.test.clips, columns, own.test.selected)
-            own = replace(
-                own, test=test, left_out={**own.left_out, "centralised": pooled.left_out}
-            )
+            train, test = frames(own.key, "train"), frames(own.key, "test")
+            pooled = score_machine(classifier_of[own.key], own.key, train, test)
+            own = replace(own, scores={**own.scores, "centralised": pooled.collaborative})
         complete.append(own)
     return complete
 
 
-def _results(own: SiteScores, seed: int) -> list[Result]:
+def site_results(own: SiteScores, seed: int) -> list[Result]:
     """Return a result for each method, also for a machine that has no test clips."""
-    methods = [method for method in METHODS if method in own.test.columns]
-    if own.test.clips:
+    methods = [method for method in METHODS if method in own.scores]
+    if own.clips:
         return results_of(own.test, seed=seed, method_names={method: method for method in methods})
     return [Result(*own.key, method, None, None, 0, 0, seed) for method in methods]

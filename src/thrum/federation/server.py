@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum import config as configs
 from thrum import storage
 from thrum.errors import FederationError, ProtocolError
 from thrum.federation.protocol import (
@@ -242,10 +241,7 @@ class Server:
             for group, classifier in classifiers.items():
                 if any(key in groups[group] for key in member.machines):
                     state, description = classifier.message()
-                    scoring = configs.to_mapping(self.config)
-                    sites[member.name].accept_classifier(
-                        state, {**description, "group": group, "config": scoring}
-                    )
+                    sites[member.name].accept_classifier(state, {**description, "group": group})
             self._tell("sending the classifier", number, len(members))
 
     def _send_scores(
@@ -263,7 +259,7 @@ class Server:
                 if key not in group_of:
                     continue
                 scores = score_machine(
-                    classifiers[group_of[key]], key, train[key], test.get(key, []), self.config
+                    classifiers[group_of[key]], key, train[key], test.get(key, [])
                 )
                 sites[member.name].accept_scores({"key": list(key), **scores.message()})
             self._tell("scoring at the server", number, len(members))

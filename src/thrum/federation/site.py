@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from thrum import config as configs
 from thrum import storage
 from thrum.embedders.base import Embedder
 from thrum.embedders.logmel import LogMel
@@ -28,13 +26,15 @@ from thrum.federation.protocol import (
 )
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
-    Config,
     IDClassifier,
     MachineScores,
-    fused_scores,
+    ScorePair,
+    fused,
     local_scores,
+    local_whitened_scores,
     score_machine,
 )
+from thrum.systems.embedding_sharing.pool import Frames
 from thrum.types import Clip, Progress, Scores, group_by_machine
 
 CLIPS_PER_PIECE = 16
@@ -48,19 +48,25 @@ class SiteScores:
     ----------
     key
         The machine and machine ID.
-    test
-        The scores of its test clips, one column a method.
-    left_out
-        For each method, the left-out scores (N,) of its training clips.
+    clips
+        Its test clips.
+    scores
+        For each method, the scores of the test clips and the left-out scores of the training clips.
     id_accuracy
         The share of its normal test clips (training clips where it has none) whose machine ID the
         classifier names rightly; None without a classifier.
     """
 
     key: MachineKey
-    test: Scores
-    left_out: Mapping[str, NDArray[np.float64]]
+    clips: Sequence[Clip]
+    scores: Mapping[str, ScorePair]
     id_accuracy: float | None
+
+    @property
+    def test(self) -> Scores:
+        """The scores of the test clips, one column a method."""
+        columns = {method: pair.test for method, pair in self.scores.items()}
+        return Scores(self.clips, columns, "fused" if "fused" in columns else "local")
 
 
 class Site:
@@ -138,7 +144,9 @@ class Site:
         """Hand over one piece of embeddings, after it has passed `release` and stands in the ledger."""
         pieces = self._pieces(split)
         if not 0 <= index < len(pieces):
-            raise ProtocolError(f"site {self.name!r} has no piece {index} of {split!r} to hand over")
+            raise ProtocolError(
+                f"site {self.name!r} has no piece {index} of {split!r} to hand over"
+            )
         piece, clips = pieces[index]
         released = [release(frames) for frames in self.frames(clips)]
         message = chunk_message(np.concatenate(released), [len(frames) for frames in released])
@@ -154,7 +162,6 @@ class Site:
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Keep the trained ID classifier of a group of machines (Algorithm 1)."""
         folder = self.folder / "classifiers" / checked_name(str(description["group"]))
-        storage.write_json(folder / "scoring.json", description["config"])
         IDClassifier.from_message(state, description).save(folder)
         return self._acknowledge(f"classifier {folder.name}")
 
@@ -163,7 +170,9 @@ class Site:
         machine, machine_id = scores["key"]
         key = (str(machine), str(machine_id))
         if key not in self.machines:
-            raise ProtocolError(f"site {self.name!r} was sent scores of {'/'.join(key)}, not its own")
+            raise ProtocolError(
+                f"site {self.name!r} was sent scores of {'/'.join(key)}, not its own"
+            )
         own = MachineScores.parse(scores)
         wanted = len(self._clips(key, "train")), len(self._clips(key, "test"))
         if (len(own.left_out), len(own.test)) != wanted:
@@ -180,34 +189,28 @@ class Site:
         """Score the site's machines with all that it has: its own embeddings, and what came down."""
         return [self._score_machine(key) for key in self.machines]
 
-    def frames(self, clips: Sequence[Clip]) -> list[NDArray[np.floating]]:
+    def frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the embeddings (T, D) of clips of this site, as they lie on its disk."""
         return [self._embeddings.frames(clip) for clip in clips]
 
     def _score_machine(self, key: MachineKey) -> SiteScores:
         train, test = self._clips(key, "train"), self._clips(key, "test")
         own = self.frames(train), self.frames(test)
-        scores = {"local": local_scores(*own)}
+        scores = {"local": local_scores(*own), "local_whitened": local_whitened_scores(*own)}
         if self._needs_logmel():
-            frames = [[self._logmel.frames(clip) for clip in clips] for clips in (train, test)]
-            scores["local_logmel"] = local_scores(*frames)
+            logmel = [[self._logmel.frames(clip) for clip in clips] for clips in (train, test)]
+            scores["local_logmel"] = local_scores(*logmel)
         elif self.embedder.invertible:  # the embeddings are log-mel
             scores["local_logmel"] = scores["local"]
         shared, accuracy = self._shared_scores(key, *own), None
         if shared is not None:
-            scores["collaborative"] = shared.left_out, shared.test
-            scores["fused"] = fused_scores(shared, *scores["local"])
+            scores["collaborative"] = shared.collaborative
+            scores["fused"] = fused(shared, scores["local"], scores["local_whitened"])
             accuracy = shared.accuracy([clip.label == "normal" for clip in test])
-        columns = {method: column for method, (_, column) in scores.items()}
-        left_out = {method: column for method, (column, _) in scores.items()}
-        selected = "local" if shared is None else "fused"
-        return SiteScores(key, Scores(test, columns, selected), left_out, accuracy)
+        return SiteScores(key, test, scores, accuracy)
 
     def _shared_scores(
-        self,
-        key: MachineKey,
-        train: Sequence[NDArray[np.floating]],
-        test: Sequence[NDArray[np.floating]],
+        self, key: MachineKey, train: Sequence[Frames], test: Sequence[Frames]
     ) -> MachineScores | None:
         """Return what the collaboration says of a machine; None where it says nothing."""
         if self._received_path(key).exists():
@@ -215,10 +218,8 @@ class Site:
         for folder in sorted((self.folder / "classifiers").glob("*")):
             classifier = IDClassifier.load(folder)
             if key in classifier.keys:
-                scoring = configs.from_mapping(Config, storage.read_json(folder / "scoring.json"))
-                return score_machine(
-                    classifier, key, [release(f) for f in train], [release(f) for f in test], scoring
-                )
+                released = [[release(frames) for frames in clips] for clips in (train, test)]
+                return score_machine(classifier, key, *released)
         return None
 
     def _clips(self, key: MachineKey, split: str) -> list[Clip]:

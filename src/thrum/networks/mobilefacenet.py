@@ -80,9 +80,7 @@ def _convolution(
     channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(
-            channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
-        ),
+        nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.PReLU(out_channels),
     )

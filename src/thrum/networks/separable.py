@@ -46,7 +46,7 @@ class SeparableNet(nn.Module):
         )
         strides = []
         for _ in range(blocks):
-            strides.append(2 if frames >= 2 * FEWEST_FRAMES else 1)
+            strides.append(2 if frames > 2 * FEWEST_FRAMES else 1)
             frames //= strides[-1]
         self.blocks = nn.Sequential(*(_Block(channels, stride) for stride in strides))
         self.embed = nn.Sequential(
@@ -80,6 +80,4 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mixed = self.mix(self.filter(x))  # (B, C, ceil(T / stride))
-        if self.stride > 1:
-            x = functional.avg_pool1d(x, self.stride, ceil_mode=True)
-        return functional.relu(x + mixed)
+        return functional.relu(x[..., :: self.stride] + mixed)

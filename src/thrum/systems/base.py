@@ -58,6 +58,11 @@ class System(ABC):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt; higher is more anomalous."""
 
+    @property
+    @abstractmethod
+    def machine_keys(self) -> list[tuple[str, str]]:
+        """The machine IDs that were learnt, sorted."""
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything that scoring needs to `folder`, safetensors and JSON."""

@@ -1,16 +1,21 @@
 """Embedding sharing (Dohi and Kawaguchi): one ID classifier on the embeddings of all sites.
 
-``config`` what can be set | ``pool`` the embeddings of several machines | ``classifier`` trains and applies
-the ID classifier | ``scoring`` scores of one machine | ``system`` all of it in one place, as a System.
+``config`` what can be set | ``pool`` the embeddings of several machines | ``classifier`` the ID classifier,
+``fitting`` how it is trained | ``whitening`` what embeddings vary by within machines | ``scoring`` scores of
+one machine | ``system`` all of it in one place, as a System.
 """
 
-from thrum.systems.embedding_sharing.classifier import IDClassifier, train_classifier
-from thrum.systems.embedding_sharing.config import PRESETS, Config
+from thrum.systems.embedding_sharing.classifier import IDClassifier
+from thrum.systems.embedding_sharing.config import PRESETS, Config, preset_config
+from thrum.systems.embedding_sharing.fitting import train_classifier
 from thrum.systems.embedding_sharing.pool import FramePool, groups_of
 from thrum.systems.embedding_sharing.scoring import (
     MachineScores,
-    fused_scores,
+    ScorePair,
+    combined,
+    fused,
     local_scores,
+    local_whitened_scores,
     score_machine,
 )
 from thrum.systems.embedding_sharing.system import EmbeddingSharing
@@ -22,9 +27,13 @@ __all__ = [
     "FramePool",
     "IDClassifier",
     "MachineScores",
-    "fused_scores",
+    "ScorePair",
+    "combined",
+    "fused",
     "groups_of",
     "local_scores",
+    "local_whitened_scores",
+    "preset_config",
     "score_machine",
     "train_classifier",
 ]

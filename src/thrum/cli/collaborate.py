@@ -1,0 +1,184 @@
+"""``thrum collaborate``: sites learn together by sharing embeddings, never recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thrum.cli import console
+from thrum.cli.collaborate_client import client
+from thrum.cli.collaborate_server import server
+
+if TYPE_CHECKING:
+    from thrum.federation.inprocess import Simulation
+    from thrum.types import Dataset
+
+app = typer.Typer(
+    help="Sites learn together by sharing embeddings, never recordings.", no_args_is_help=True
+)
+app.command("server")(server)
+app.command("client")(client)
+
+Seed = Annotated[int, typer.Option(help="Decides everything random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+]
+
+
+@app.command("simulate")
+def simulate(
+    data: Annotated[Path, typer.Option(help="A dataset; every machine ID of it becomes a site.")],
+    out: Annotated[Path, typer.Option(help="The folder of this run; a killed run goes on there.")],
+    embedder: Annotated[
+        str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
+    ] = "logmel",
+    algorithm: Annotated[
+        int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
+    ] = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    layout: Annotated[
+        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
+    ] = None,
+    per_machine_type: Annotated[
+        bool,
+        typer.Option("--per-machine-type", help="One classifier a machine type, as in the paper."),
+    ] = False,
+    preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
+    config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
+    settings: Settings = None,
+    centralised: Annotated[
+        bool, typer.Option(help="Also train on the pooled embeddings, as the upper bound.")
+    ] = True,
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Run server and all sites in one process: every machine ID is a site with its own folder."""
+    from thrum.datasets import open_dataset
+
+    run_simulation(
+        open_dataset(data, layout=layout),
+        out=out,
+        embedder=embedder,
+        algorithm=algorithm,
+        seed=seed,
+        device=device,
+        per_machine_type=per_machine_type,
+        preset=preset,
+        config=config,
+        settings=settings or [],
+        centralised=centralised,
+        report=report,
+        json=json,
+    )
+
+
+@app.command("ledger")
+def ledger(
+    site: Annotated[Path, typer.Argument(metavar="SITE", help="The folder of a site.")],
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Show everything that has left a site: what, when, how many bytes, which checksum."""
+    from dataclasses import asdict
+
+    from thrum.errors import DataError
+    from thrum.federation.ledger import Ledger, total_bytes
+
+    path = site / "ledger.jsonl"
+    if not path.exists():
+        raise DataError(f"no ledger at {path}: wanted the folder of a site that has taken part")
+    entries = Ledger(path).entries()
+    if json:
+        console.print_json([asdict(entry) for entry in entries])
+        return
+    rows = [
+        [
+            entry.time,
+            entry.what,
+            entry.detail,
+            str(entry.clips),
+            f"{entry.n_bytes:,}",
+            entry.sha256[:12],
+        ]
+        for entry in entries
+    ]
+    console.print_table(
+        f"what has left {site.name}", ["time", "what", "which", "clips", "bytes", "sha256"], rows
+    )
+    typer.echo(f"{len(entries)} messages, {total_bytes(entries):,} bytes; no recording among them")
+
+
+def run_simulation(
+    dataset: Dataset,
+    *,
+    out: Path,
+    embedder: str,
+    algorithm: int,
+    seed: int,
+    device: str,
+    per_machine_type: bool,
+    preset: str,
+    config: Path | None,
+    settings: list[str],
+    centralised: bool,
+    report: bool,
+    json: bool,
+) -> None:
+    """Simulate, then show the table and write the report; what ``simulate`` and ``demo`` share."""
+    from thrum.embedders import create_embedder
+    from thrum.federation.inprocess import simulate as run
+    from thrum.federation.summary import write_summary
+    from thrum.systems.embedding_sharing import preset_config
+
+    if dataset.holds == "features":
+        embedder = "precomputed"
+    chosen = preset_config(preset, file=config, assignments=settings)
+    with console.progress(quiet=json) as progress:
+        simulation = run(
+            dataset,
+            embedder=create_embedder(embedder),
+            config=chosen,
+            folder=out,
+            seed=seed,
+            algorithm=1 if algorithm == 1 else 2,
+            device=device,
+            per_machine_type=per_machine_type,
+            centralised=centralised,
+            progress=progress,
+        )
+        page = write_summary(simulation, out) if report else None
+    _show(simulation, out, page=page, json=json)
+
+
+def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -> None:
+    from thrum.evaluation.table import comparison, summary
+
+    means = {row.method: row for row in summary(simulation.results) if row.machine is None}
+    if json:
+        console.print_json(
+            {
+                "out": str(out),
+                "report": str(page) if page else None,
+                "id_accuracy": simulation.id_accuracy,
+                "notes": list(simulation.notes),
+                "mean": {name: {"auc": row.auc, "pauc": row.pauc} for name, row in means.items()},
+            }
+        )
+        return
+    for measure, title in (("auc", "AUC"), ("pauc", "partial AUC (p = 0.1)")):
+        header, rows = comparison(simulation.results, measure=measure)
+        cells = [
+            [f"{c:.3f}" if isinstance(c, float) else str(c or "–") for c in row] for row in rows
+        ]
+        console.print_table(title, header, cells)
+    for note in simulation.notes:
+        typer.echo(f"note: {note}")
+    if simulation.id_accuracy is not None:
+        typer.echo(f"machine IDs named rightly: {simulation.id_accuracy:.1%} of normal test clips")
+    typer.echo(f"results: {out / 'results.csv'}")
+    if page:
+        typer.echo(f"report:  {page}")

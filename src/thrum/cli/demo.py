@@ -1,0 +1,40 @@
+"""``thrum demo``: the main job on simulated sites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to put everything.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Simulate machines at several sites, let the sites learn together, show what each gained."""
+    from dataclasses import replace
+
+    from thrum.cli import console
+    from thrum.cli.collaborate import run_simulation
+    from thrum.datasets import open_dataset
+    from thrum.datasets.synthetic import DEMO, write_dataset
+
+    with console.progress() as progress:
+        write_dataset(replace(DEMO, seed=seed), out / "data", progress=progress)
+    run_simulation(
+        open_dataset(out / "data", layout="dcase"),
+        out=out / "run",
+        embedder="logmel",
+        algorithm=1,
+        seed=seed,
+        device=device,
+        per_machine_type=False,
+        preset="compact",
+        config=None,
+        settings=[],
+        centralised=True,
+        report=True,
+        json=False,
+    )

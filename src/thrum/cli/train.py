@@ -1,0 +1,70 @@
+"""``thrum train``: fit a system on a dataset and score its test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thrum.cli import console
+
+
+def train(
+    system: Annotated[str, typer.Option(help="The method, for instance embedding-sharing.")],
+    data: Annotated[Path, typer.Option(help="A dataset.")],
+    out: Annotated[Path, typer.Option(help="The folder of this run.")],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML: what differs from the defaults.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    layout: Annotated[
+        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Fit a system on the training split; score the test split where there is one."""
+    from thrum import config as configs
+    from thrum import storage
+    from thrum.datasets import open_dataset
+    from thrum.errors import ConfigError
+    from thrum.evaluation.table import comparison, results_of, write_results, write_scores
+    from thrum.systems.base import SYSTEMS
+
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise ConfigError(
+            f"{out} is not empty: say --resume to go on there, or choose another --out"
+        )
+    dataset = open_dataset(data, layout=layout)
+    kind = SYSTEMS.load(system)
+    chosen = configs.load(kind.Config, config) if config else kind.Config()
+    chosen = configs.with_overrides(chosen, settings or [])
+    with console.progress(quiet=json) as progress:
+        fitted = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress).fit(
+            dataset.where(split="train")
+        )
+        fitted.save(out)
+        storage.write_text(out / "config.toml", configs.to_toml(chosen))
+        test = dataset.where(split="test")
+        scores = fitted.score(test) if len(test) else None
+    if scores is not None:
+        results = results_of(scores, seed=seed)
+        results += results_of(scores, seed=seed, method_names={scores.selected: "selected"})
+        write_scores(out / "scores", scores)
+        write_results(out / "results.csv", results)
+        header, rows = comparison(results)
+        if json:
+            console.print_json({"out": str(out), "header": header, "rows": rows})
+        else:
+            cells = [
+                [f"{c:.3f}" if isinstance(c, float) else str(c or "–") for c in r] for r in rows
+            ]
+            console.print_table("AUC", header, cells)
+    if not json:
+        typer.echo(f"model: {out / 'model.safetensors'}")

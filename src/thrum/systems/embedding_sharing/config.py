@@ -1,0 +1,111 @@
+"""What can be set in embedding sharing; the defaults are the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from thrum import config as configs
+from thrum.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the ID classifier and of the scores that come from it.
+
+    Sections are of the embedding-sharing paper; "ours" marks what it leaves open.
+
+    Parameters
+    ----------
+    embedder
+        The frozen model. The paper's best is OpenL3 with 6144 dimensions; the default is the only one that
+        needs no weights to be fetched.
+    form
+        ``image``: stacked frames × dimensions as an image, through MobileFaceNet (section V-B).
+        ``sequence``: dimensions as channels, depth-wise separable convolutions over time; cheap however
+        many dimensions there are. Ours.
+    members
+        Networks trained side by side, each on all but its own share of every machine's clips; their
+        scores are averaged, and a training clip's left-out score comes from the network that has not seen
+        it. One is the paper's: a single network on everything. Ours.
+    stack_frames, stack_hop
+        Frames in one input of the network and from one input to the next. None takes the embedder's
+        (section V-B) for ``image``; for ``sequence``, `crop` of a clip at three places.
+    crop
+        The part of a clip that one input of ``sequence`` covers. Ours.
+    whiten
+        Whiten frames by the covariance that they have within the machine IDs of the pool, instead of only
+        scaling each dimension. Ours: what varies within every machine says little of faults.
+    embedding_size
+        Of the network's output; MobileFaceNet's 128.
+    scale, margin
+        Of the additive angular margin (section V-B gives no values: ArcFace's usual 30 and 0.5).
+    epochs, learning_rate, batch_size
+        Section V-B.
+    weight_decay
+        AdamW's default.
+    schedule
+        ``constant`` (the paper mentions none), or ``cosine`` with a tenth of warming up.
+    mixup
+        Mix pairs of inputs, their margins in proportion. Ours, off in the paper's form.
+    detector, neighbours
+        The anomaly detector on each machine's embeddings and its k (section V-B: k-NN, 2).
+    linear
+        Also score by the detector on the clip's mean embedding, whitened by the pool's covariance within
+        machine IDs; the higher of the two standardised scores counts. Ours.
+    """
+
+    embedder: str = "logmel"
+    form: Literal["image", "sequence"] = "image"
+    members: int = 1
+    stack_frames: int | None = None
+    stack_hop: int | None = None
+    crop: float = 0.64
+    whiten: bool = False
+    embedding_size: int = 128
+    scale: float = 30.0
+    margin: float = 0.5
+    epochs: int = 20
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+    weight_decay: float = 1e-2
+    schedule: Literal["constant", "cosine"] = "constant"
+    mixup: bool = False
+    detector: str = "knn"
+    neighbours: int = 2
+    linear: bool = False
+
+
+PRESETS = {
+    "paper": Config(),
+    "compact": replace(
+        Config(),
+        form="sequence",
+        members=4,
+        whiten=True,
+        margin=0.3,
+        epochs=40,
+        learning_rate=2e-3,
+        batch_size=64,
+        schedule="cosine",
+        mixup=True,
+        linear=True,
+    ),
+}
+"""``paper``: as printed. ``compact``: what we recommend, and the default of ``thrum collaborate``: better and
+quicker on every real machine we could measure (docs/results.md)."""
+
+
+def preset_config(
+    preset: str, *, file: Path | None = None, assignments: Sequence[str] = ()
+) -> Config:
+    """Return a preset with the settings of a TOML file and ``key=value`` assignments applied to it."""
+    if preset not in PRESETS:
+        raise ConfigError(f"no preset is called {preset!r}; there are: {', '.join(PRESETS)}")
+    values = configs.to_mapping(PRESETS[preset])
+    if file is not None:
+        values.update(configs.read_toml(file))
+    chosen = configs.from_mapping(Config, values, where=str(file or preset))
+    return configs.with_overrides(chosen, assignments)
