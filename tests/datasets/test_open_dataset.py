@@ -1,0 +1,50 @@
+"""What ``open_dataset`` says where there is nothing to open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import thrum
+from thrum.datasets import open_dataset
+from thrum.errors import DatasetError, UnknownNameError
+
+
+def test_it_is_a_verb_of_the_package() -> None:
+    assert thrum.open_dataset is open_dataset
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no folder at .*gone"):
+        open_dataset(tmp_path / "gone")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match=r"no folder at .*file"):
+        open_dataset(tmp_path / "file")
+
+
+@pytest.mark.parametrize("folders", [[], ["fan"], ["fan/somewhere/deep/inside"], ["dev_data/raw"]])
+def test_nothing_where_it_is_looked_for(tmp_path: Path, folders: list[str]) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(DatasetError, match="The simplest layout is one sub-folder a machine"):
+        open_dataset(tmp_path)
+
+
+def test_an_unknown_layout(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'dcase'"):
+        open_dataset(tmp_path, layout="dcas")
+
+
+def test_a_layout_that_is_asked_for_is_used(tree) -> None:
+    root = tree(["fan/train/normal_id_00_0.wav"])
+    assert open_dataset(root).machine_keys == (("fan", "id_00"),)
+    assert [clip.name for clip in open_dataset(root, layout="folder")] == [
+        "train/normal_id_00_0.wav"
+    ]
+
+
+def test_a_name_and_a_path_with_spaces_and_other_alphabets(tree) -> None:
+    root = tree(["Pumpe Süd/normal/früh 1.wav"], below="Aufnahmen März")
+    (clip,) = open_dataset(str(root))
+    assert (clip.machine, clip.name) == ("Pumpe Süd", "normal/früh 1.wav")
