@@ -457,7 +457,7 @@ DOMAIN = "ground_truth_domain/ground_truth_fan_section_00_test.csv"
         (edit(SCORE, "0003", "0002"), "line 4: section_00_0002.wav is there twice"),
         (
             edit(SCORE, "section_00_0", "section_03_0"),
-            r"8 of 8 clips are missing \(.*_0000.wav, .*_0001.wav, .*_0002.wav and 5 more\); "
+            r"8 of 8 clips are missing \(.*_0000, .*_0001, .*_0002 and 5 more\); "
             r"the truth knows nothing of 8 clips \(section_03",
         ),
         (remove(SCORE), r"1 of 2 anomaly_score files are missing \(fan_section_00\)"),
@@ -475,7 +475,7 @@ DOMAIN = "ground_truth_domain/ground_truth_fan_section_00_test.csv"
         ),
         (copy(SCORE, "anomaly_score_fan_section_00_source_test.csv"), "does not fit 2022"),
         (nest, r"scores holds no anomaly_score_\*\.csv; did you mean .*team_1\?"),
-        (edit(LABEL, "0003.wav,1", "0003.wav,yes"), "line 4: .*0 or 1"),
+        (edit(LABEL, "0003.wav,1", "0003.wav,yes"), r"line 4: got .*wanted 'file,0\|1'"),
         (
             edit(LABEL, "wav,1", "wav,0"),
             "fan section_00 of .*truth: an AUC wants .* and 0 anomalies",
@@ -486,15 +486,15 @@ DOMAIN = "ground_truth_domain/ground_truth_fan_section_00_test.csv"
         ),
         (
             edit(DOMAIN, "section_00_0003.wav,0\n", ""),
-            r"1 of 8 clips are missing \(section_00_0003",
+            "does not tell the domain of section_00_0003",
         ),
         (
             remove("ground_truth_domain"),
-            "ground_truth_domain: 2 of 2 ground_truth files are missing",
+            "ground_truth_fan.*csv is missing, which tells source from",
         ),
         (
             remove("ground_truth_data"),
-            r"no truth in .*wanted eval_data_list.csv .*holds ground_truth_d",
+            "no truth in .*wanted eval_data_list.csv .*ground_truth_data",
         ),
         (lambda truth, scores: shutil.rmtree(truth), "no folder of truth at"),
         (lambda truth, scores: shutil.rmtree(scores), "no submission folder at"),
@@ -543,7 +543,7 @@ def test_submission_of_another_year(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("fan\n", "", "line 1: got .*wanted a machine or 'renamed,original,0|1'"),
-        ("id_00_0003", "id_00_0002", "line 5: id_00_0002.wav of fan is there twice"),
+        ("id_00_0003", "id_00_0002", "tells the truth of id_00_0002.wav twice"),
         ("original.wav,1", "original.wav,anomaly", "line 4: .*anomaly'"),
     ],
 )
@@ -556,9 +556,7 @@ def test_bad_list_of_2020(tmp_path: Path, old: str, new: str, message: str) -> N
 
 def test_evaluation_data_does_not_tell_its_labels(tmp_path: Path) -> None:
     _, scores = lay_out(tmp_path, 2022)
-    with pytest.raises(
-        EvaluationError, match=r"section_00_0000\.wav of fan does not tell its label"
-    ):
+    with pytest.raises(EvaluationError, match=r"section_00_0000\.wav does not tell its label"):
         evaluate(scores, scores, 2022)
 
 

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from thrum.errors import EvaluationError
+from thrum.datasets import truth
+from thrum.datasets.listing import first_few
+from thrum.errors import DatasetError, EvaluationError
 
 T = TypeVar("T")
-_SHOWN = 3
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """Return a finite number for each file name."""
-    return _read_pairs(path, finite, "a finite number")
+    """Return a finite number for each clip."""
+    return _read_pairs(path, _finite, "a finite number")
 
 
 def read_flags(path: Path) -> dict[str, bool]:
-    """Return 0 or 1 (a label, a domain, a decision) for each file name."""
-    return _read_pairs(path, flag, "0 or 1")
+    """Return 0 or 1 for each clip."""
+    return _read_pairs(path, _flag, "0 or 1")
 
 
 def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of every row that is not blank."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                cells = [cell.strip() for cell in row]
-                if any(cells):
-                    yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvaluationError(f"{path} cannot be read as CSV: {error}") from error
+        yield from truth.rows(path)
+    except DatasetError as error:
+        raise EvaluationError(str(error)) from error
+
+
+def clip_name(file_name: str) -> str:
+    """Return what clips are compared by: the file name without ``.wav`` or ``.flac``."""
+    return file_name.removesuffix(".wav").removesuffix(".flac")
 
 
 def require_same(
@@ -43,22 +43,18 @@ def require_same(
     """Raise an `EvaluationError` that names what of `wanted` is missing and what else was found."""
     complaints = []
     if missing := [item for item in wanted if item not in found]:
-        complaints.append(f"{len(missing)} of {len(wanted)} {what} are missing ({named(missing)})")
+        complaints.append(
+            f"{len(missing)} of {len(wanted)} {what} are missing ({first_few(missing)})"
+        )
     if foreign := [item for item in found if item not in wanted]:
-        complaints.append(f"the truth knows nothing of {len(foreign)} {what} ({named(foreign)})")
+        complaints.append(
+            f"the truth knows nothing of {len(foreign)} {what} ({first_few(foreign)})"
+        )
     if complaints:
         raise EvaluationError(f"{where}: {'; '.join(complaints)}")
 
 
-def named(items: Iterable[object]) -> str:
-    """Return the first few of `items` and how many more there are."""
-    texts = [str(item) for item in items]
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
-
-
-def finite(text: str) -> float | None:
-    """Return a finite number, or None where `text` is not one."""
+def _finite(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
@@ -66,9 +62,8 @@ def finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def flag(text: str) -> bool | None:
-    """Return a 0 or 1 as a truth value, or None where `text` is neither."""
-    value = finite(text)
+def _flag(text: str) -> bool | None:
+    value = _finite(text)
     return bool(value) if value in (0.0, 1.0) else None
 
 
@@ -81,7 +76,8 @@ def _read_pairs(path: Path, parse: Callable[[str], T | None], wanted: str) -> di
                 f"{path}, line {line}: got {','.join(row)!r}, "
                 f"wanted a file name and {wanted}, no header"
             )
-        if row[0] in pairs:
+        name = clip_name(row[0])
+        if name in pairs:
             raise EvaluationError(f"{path}, line {line}: {row[0]} is there twice")
-        pairs[row[0]] = value
+        pairs[name] = value
     return pairs

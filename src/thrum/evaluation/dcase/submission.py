@@ -61,8 +61,8 @@ def read_submission(folder: Path, truth: Truth, *, year: int) -> dict[tuple[str,
             decisions = np.array([decided[clip] for clip in clips])
         sections.setdefault((part.machine, part.section), []).append(
             Section(
-                is_anomaly=np.array([true.is_anomaly for true in clips.values()]),
-                is_target=np.array([true.domain == "target" for true in clips.values()]),
+                is_anomaly=np.array([known.label == "anomaly" for known in clips.values()]),
+                is_target=np.array([known.domain == "target" for known in clips.values()]),
                 scores=np.array([scores[clip] for clip in clips]),
                 decisions=decisions,
             )
