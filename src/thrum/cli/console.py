@@ -68,6 +68,13 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def figure(cell: str | int | float | None) -> str:
+    """Return the cell of a table as text: figures to three places, nothing as a dash."""
+    if cell is None:
+        return "–"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+
+
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first two columns are words, the others figures."""
     from rich.console import Console

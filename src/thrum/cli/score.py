@@ -53,7 +53,7 @@ def score(
     name, _, machine_id = machine.partition("/")
     scores = system.score([Clip(file, name, machine_id, "test") for file in files])
     values = scores.columns[scores.selected]
-    rows = [[str(file), float(value)] for file, value in zip(files, values, strict=True)]
+    rows = [(str(file), float(value)) for file, value in zip(files, values, strict=True)]
     if out is not None:
         storage.write_text(out, to_csv(("file", "anomaly_score"), rows))
     if json:

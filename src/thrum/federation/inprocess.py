@@ -46,6 +46,10 @@ class Simulation:
         classifier was trained.
     notes
         What a reader of the results must know.
+    classifiers
+        The server's classifier of each group of machines that learnt together.
+    settings
+        What was run.
     """
 
     sites: Sequence[Site]
@@ -53,6 +57,8 @@ class Simulation:
     results: Sequence[Result]
     id_accuracy: float | None
     notes: Sequence[str]
+    classifiers: Mapping[str, IDClassifier]
+    settings: Mapping[str, Any]
 
 
 def simulate(
@@ -126,7 +132,8 @@ def simulate(
     write_results(folder / "results.csv", results)
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
-    return Simulation(sites, scores, results, accuracy, _notes(outcome, embedder))
+    notes = _notes(outcome, embedder)
+    return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 
 def _notes(outcome: Outcome, embedder: Embedder) -> list[str]:

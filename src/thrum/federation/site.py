@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,11 @@ class Site:
         )
         return message
 
+    def forget(self) -> None:
+        """Forget what came down in an earlier round; a new one may be of another kind."""
+        for name in ("classifiers", "received"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Keep the trained ID classifier of a group of machines (Algorithm 1)."""
         folder = self.folder / "classifiers" / checked_name(str(description["group"]))
@@ -175,9 +181,10 @@ class Site:
             )
         own = MachineScores.parse(scores)
         wanted = len(self._clips(key, "train")), len(self._clips(key, "test"))
-        if (len(own.left_out), len(own.test)) != wanted:
+        came = len(own.train_identified), len(own.test_identified)
+        if came != wanted:
             raise ProtocolError(
-                f"site {self.name!r} was sent {len(own.left_out)} + {len(own.test)} scores of "
+                f"site {self.name!r} was sent {came[0]} + {came[1]} scores of "
                 f"{'/'.join(key)}, wanted {wanted[0]} + {wanted[1]}"
             )
         storage.write_json(self._received_path(key), own.message())
@@ -192,6 +199,10 @@ class Site:
     def frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the embeddings (T, D) of clips of this site, as they lie on its disk."""
         return [self._embeddings.frames(clip) for clip in clips]
+
+    def training_clips(self, key: MachineKey) -> list[Clip]:
+        """Return the training clips of one of the site's machines."""
+        return self._clips(key, "train")
 
     def _score_machine(self, key: MachineKey) -> SiteScores:
         train, test = self._clips(key, "train"), self._clips(key, "test")

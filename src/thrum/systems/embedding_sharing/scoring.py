@@ -216,9 +216,14 @@ def combined(parts: Mapping[str, ScorePair]) -> ScorePair:
     return ScorePair(fusion.combine(left_out), test)
 
 
-def fused(shared: MachineScores, local: ScorePair, whitened: ScorePair) -> ScorePair:
-    """Join what the collaboration says with what the site hears alone, plainly and whitened."""
-    return combined({**shared.parts, "local": local, "local_whitened": whitened})
+def fused(shared: MachineScores, local: ScorePair, local_whitened: ScorePair) -> ScorePair:
+    """Join what the network of all sites says with what the site hears alone, plainly and whitened.
+
+    The ``linear`` part stays out: it asks the site's own question (how far from the usual, in units of the
+    usual spread?) with the pool's covariance; where the site can measure its own, that answers it better.
+    """
+    network = shared.parts["network"]
+    return combined({"network": network, "local": local, "local_whitened": local_whitened})
 
 
 def _detector(config: Config) -> Detector:

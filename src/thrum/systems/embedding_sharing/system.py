@@ -28,14 +28,15 @@ from thrum.systems.embedding_sharing.scoring import (
 )
 from thrum.types import Clip, Scores, group_by_machine
 
-METHODS = ("local", "collaborative", "fused")
+METHODS = ("local", "local_whitened", "collaborative", "fused")
 
 
 class EmbeddingSharing(System):
     """What the sites and the server do together, with all clips in one place.
 
-    The scores offered are ``local`` (k-NN on a machine's own mean embedding), ``collaborative`` (the ID
-    classifier's) and ``fused`` (both), the last of which is selected.
+    The scores offered are ``local`` (k-NN on a machine's own mean embedding), ``local_whitened`` (the same
+    after whitening by its own clips), ``collaborative`` (the ID classifier's) and ``fused`` (all of
+    these), which is selected.
     """
 
     Config: ClassVar[type[Config]] = Config
@@ -70,10 +71,10 @@ class EmbeddingSharing(System):
                 raise DataError(f"{'/'.join(key)} was not learnt; there are: {known}")
             train, test = self.frames_[key], self._frames(own)
             shared = SharedScorer(self.classifier_, key).fit(train).score(test)
-            local = local_scores(train, test)
-            whitened = local_whitened_scores(train, test)
+            local, whitened = local_scores(train, test), local_whitened_scores(train, test)
             where = [positions[id(clip)] for clip in own]
             columns["local"][where] = local.test
+            columns["local_whitened"][where] = whitened.test
             columns["collaborative"][where] = shared.collaborative.test
             columns["fused"][where] = fused(shared, local, whitened).test
         return Scores(clips, columns, "fused")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thrum import storage
+from thrum.errors import StorageError
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
+
+
+def test_state_round_trip_is_bit_equal(tmp_path: Path) -> None:
+    storage.save_state(tmp_path, TENSORS, {"kind": "test"})
+    tensors, description = storage.load_state(tmp_path)
+    assert description["kind"] == "test"
+    assert all(torch.equal(tensors[key], TENSORS[key]) for key in TENSORS)
+
+
+def test_a_file_of_another_state_is_found_out(tmp_path: Path) -> None:
+    storage.save_state(tmp_path, TENSORS, {})
+    storage.save_state(tmp_path / "other", {"a": torch.zeros(1)}, {})
+    os.replace(tmp_path / "other" / "model.safetensors", tmp_path / "model.safetensors")  # noqa: PTH105
+    with pytest.raises(StorageError, match="damaged or belongs to another"):
+        storage.load_state(tmp_path)
+
+
+def test_a_flipped_bit_is_found_out(tmp_path: Path) -> None:
+    storage.save_state(tmp_path, TENSORS, {})
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match="sha256 differs"):
+        storage.load_state(tmp_path)
+
+
+def test_a_later_schema_is_refused(tmp_path: Path) -> None:
+    storage.save_state(tmp_path, TENSORS, {})
+    description = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(description | {"schema": 99}))
+    with pytest.raises(StorageError, match="schema 99"):
+        storage.load_state(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["model.json", "model.safetensors"])
+def test_a_missing_half_is_named(tmp_path: Path, missing: str) -> None:
+    storage.save_state(tmp_path, TENSORS, {})
+    (tmp_path / missing).unlink()
+    with pytest.raises(StorageError, match=f"{missing} is missing"):
+        storage.load_state(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    storage.write_text(path, "old")
+    with pytest.raises(RuntimeError), storage.replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        storage.write_text(tmp_path / "file.txt", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_and_json(tmp_path: Path) -> None:
+    array = np.arange(4, dtype=np.float16)
+    checksum = storage.write_array(tmp_path / "a.npy", array)
+    assert checksum == storage.sha256(tmp_path / "a.npy")
+    np.testing.assert_array_equal(storage.read_array(tmp_path / "a.npy"), array)
+    (tmp_path / "bad.npy").write_bytes(b"no array")
+    with pytest.raises(StorageError, match="is not a readable"):
+        storage.read_array(tmp_path / "bad.npy")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(StorageError, match="not valid JSON"):
+        storage.read_json(tmp_path / "bad.json")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        storage.write_json(tmp_path / "nan.json", {"score": float("nan")})
+
+
+def test_a_checkpoint_round_trip(tmp_path: Path) -> None:
+    storage.save_tensors(tmp_path / "c.safetensors", TENSORS, {"epoch": 3})
+    tensors, description = storage.load_tensors(tmp_path / "c.safetensors")
+    assert description["epoch"] == 3
+    assert torch.equal(tensors["b"], TENSORS["b"])
+    (tmp_path / "c.safetensors").write_bytes(b"torn")
+    with pytest.raises(StorageError, match="not a safetensors file"):
+        storage.load_tensors(tmp_path / "c.safetensors")
