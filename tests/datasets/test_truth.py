@@ -113,8 +113,16 @@ def test_recordings_that_the_truth_knows_and_that_are_not_there(tree) -> None:
     ("tables", "reason"),
     [
         (
-            {DATA_2022: "section_03_0000.wav,1\n"},
+            dict.fromkeys([DATA_2022, DOMAIN_2022], "section_03_0000.wav,1\n"),
             "does not tell the truth of 1 clips: fan/section_03_0001",
+        ),
+        (
+            {DOMAIN_2022: "section_03_0000.wav,1\n"},
+            "does not tell the domain of section_03_0001",
+        ),
+        (
+            {DATA_2022: "section_03_0000.wav,1\n"},
+            "does not know: section_03_0001",
         ),
         (
             {DATA_2022: "section_03_0000.wav,2\n"},
@@ -122,9 +130,8 @@ def test_recordings_that_the_truth_knows_and_that_are_not_there(tree) -> None:
         ),
         (
             {DATA_2022: "section_03_0000.wav,1\n" * 2},
-            "tells the truth of section_03_0000.wav twice",
+            "line 2: section_03_0000.wav is there twice",
         ),
-        ({DATA_2022: "section_03_0002.wav,1\n"}, "does not tell the domain of section_03_0002.wav"),
         ({DATA_2022: "\xff"}, "wanted 'file,0|1'"),
         (
             {"ground_truth_data/fan.csv": ""},
@@ -139,6 +146,13 @@ def test_truth_that_does_not_fit(tree, tables: dict[str, str], reason: str) -> N
     with pytest.raises(DatasetError) as error:
         open_dataset(root)
     assert reason in str(error.value)
+
+
+def test_a_list_of_2020_that_tells_twice(tree) -> None:
+    root = tree(FAN_2020)
+    write(root, {"eval_data_list.csv": "fan\n" + "id_01_00000000.wav,x.wav,0\n" * 2})
+    with pytest.raises(DatasetError, match=r"line 3 tells the truth of id_01_00000000\.wav twice"):
+        open_dataset(root)
 
 
 def test_truth_without_domains(tree) -> None:

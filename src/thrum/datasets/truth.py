@@ -16,10 +16,10 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from thrum.datasets import listing
 from thrum.errors import DatasetError
@@ -30,6 +30,9 @@ _TABLE = re.compile(
 )
 _LABELS: dict[str, Label] = {"0": "normal", "1": "anomaly"}
 _DOMAINS: dict[str, Domain] = {"0": "source", "1": "target"}
+
+
+V = TypeVar("V")
 
 
 class Known(NamedTuple):
@@ -134,36 +137,49 @@ def _read_list(path: Path, truth: Truth) -> None:
                 f"{path}, line {line}: got {','.join(row)!r}, wanted a machine or "
                 f"'renamed,original,0|1'"
             )
-        _add(truth[machine, machine_id[0]], row[0], Known(_LABELS[row[2]], None), path)
+        clips = truth[machine, machine_id[0]]
+        if Path(row[0]).stem in clips:
+            raise DatasetError(f"{path}, line {line} tells the truth of {row[0]} twice")
+        clips[Path(row[0]).stem] = Known(_LABELS[row[2]], None)
 
 
 def _read_table(path: Path, domains_path: Path, truth: Truth) -> None:
     match = _TABLE.fullmatch(path.stem)
     if match is None:
         raise DatasetError(f"{path}: wanted a name like ground_truth_fan_section_03_test.csv")
+    labels = _column(path, _LABELS)
     domain = cast("Domain | None", match["domain"])
-    domains: dict[str, Domain] = {}
-    if domain is None:
-        if not domains_path.is_file():
-            raise DatasetError(f"{domains_path} is missing, which tells source from target")
-        domains = {row[0]: _DOMAINS[row[1]] for row in _pairs(domains_path)}
-    for name, label in _pairs(path):
-        if domain is None and name not in domains:
-            raise DatasetError(f"{domains_path} does not tell the domain of {name}")
-        known = Known(_LABELS[label], domain or domains[name])
-        _add(truth[match["machine"], match["machine_id"]], name, known, path)
+    if domain is not None:
+        domains = dict.fromkeys(labels, domain)
+    elif domains_path.is_file():
+        domains = _column(domains_path, _DOMAINS)
+    else:
+        raise DatasetError(f"{domains_path} is missing, which tells source from target")
+    if missing := sorted(labels.keys() - domains.keys()):
+        raise DatasetError(
+            f"{domains_path} does not tell the domain of {listing.first_few(missing)}"
+        )
+    if unknown := sorted(domains.keys() - labels.keys()):
+        raise DatasetError(
+            f"{domains_path} tells the domain of clips that {path} does not know: "
+            f"{listing.first_few(unknown)}"
+        )
+    truth[match["machine"], match["machine_id"]] |= {
+        name: Known(label, domains[name]) for name, label in labels.items()
+    }
 
 
-def _add(clips: dict[str, Known], name: str, known: Known, path: Path) -> None:
-    if clips.setdefault(Path(name).stem, known) is not known:
-        raise DatasetError(f"{path} tells the truth of {name} twice")
-
-
-def _pairs(path: Path) -> Iterator[tuple[str, str]]:
+def _column(path: Path, meanings: Mapping[str, V]) -> dict[str, V]:
+    """Return what the second column of a CSV means, by the name in the first without suffix."""
+    column: dict[str, V] = {}
     for line, row in rows(path):
-        if len(row) != 2 or row[1] not in {"0", "1"}:
+        if len(row) != 2 or row[1] not in meanings:
             raise DatasetError(f"{path}, line {line}: got {','.join(row)!r}, wanted 'file,0|1'")
-        yield row[0], row[1]
+        name = Path(row[0]).stem
+        if name in column:
+            raise DatasetError(f"{path}, line {line}: {row[0]} is there twice")
+        column[name] = meanings[row[1]]
+    return column
 
 
 def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
