@@ -475,7 +475,7 @@ DOMAIN = "ground_truth_domain/ground_truth_fan_section_00_test.csv"
         ),
         (copy(SCORE, "anomaly_score_fan_section_00_source_test.csv"), "does not fit 2022"),
         (nest, r"scores holds no anomaly_score_\*\.csv; did you mean .*team_1\?"),
-        (edit(LABEL, "0003.wav,1", "0003.wav,yes"), r"line 4: got .*wanted 'file,0\|1'"),
+        (edit(LABEL, "0003.wav,1", "0003.wav,yes"), "line 4.*0003.wav,yes"),
         (
             edit(LABEL, "wav,1", "wav,0"),
             "fan section_00 of .*truth: an AUC wants .* and 0 anomalies",
@@ -486,11 +486,11 @@ DOMAIN = "ground_truth_domain/ground_truth_fan_section_00_test.csv"
         ),
         (
             edit(DOMAIN, "section_00_0003.wav,0\n", ""),
-            "does not tell the domain of section_00_0003",
+            "domain of section_00_0003",
         ),
         (
             remove("ground_truth_domain"),
-            "ground_truth_fan.*csv is missing, which tells source from",
+            "ground_truth_domain.* is missing",
         ),
         (
             remove("ground_truth_data"),
@@ -543,7 +543,7 @@ def test_submission_of_another_year(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("fan\n", "", "line 1: got .*wanted a machine or 'renamed,original,0|1'"),
-        ("id_00_0003", "id_00_0002", "tells the truth of id_00_0002.wav twice"),
+        ("id_00_0003", "id_00_0002", "id_00_0002.* twice"),
         ("original.wav,1", "original.wav,anomaly", "line 4: .*anomaly'"),
     ],
 )
