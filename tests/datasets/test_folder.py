@@ -99,7 +99,7 @@ def test_what_is_no_clip_is_named(tree, caplog: pytest.LogCaptureFixture) -> Non
         "notes": "no recordings in it",
     }
     (message,) = caplog.messages
-    assert "3 files or folders are no clips" in message
+    assert "left out what is no clip (3 in all, first " in message
     assert "thrum data check" in message
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import thrum
 from thrum.datasets import open_dataset
 from thrum.errors import DatasetError, UnknownNameError
+from thrum.types import Clip, Dataset
 
 
 def test_it_is_a_verb_of_the_package() -> None:
@@ -42,6 +45,22 @@ def test_a_layout_that_is_asked_for_is_used(tree) -> None:
     assert [clip.name for clip in open_dataset(root, layout="folder")] == [
         "train/normal_id_00_0.wav"
     ]
+
+
+class Flat:
+    """Somebody's own layout: all recordings of one machine in one folder."""
+
+    @staticmethod
+    def read(root: Path) -> Dataset:
+        clips = (Clip(path, "mill", "id_00", "train") for path in sorted(root.glob("*.wav")))
+        return Dataset(tuple(clips), "flat", root)
+
+
+def test_a_layout_of_ones_own(tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "their.module", SimpleNamespace(Flat=Flat))
+    dataset = open_dataset(tree(["a.wav", "b.wav"]), layout="their.module:Flat")
+    assert dataset.machine_keys == (("mill", "id_00"),)
+    assert len(dataset) == 2
 
 
 def test_a_name_and_a_path_with_spaces_and_other_alphabets(tree) -> None:

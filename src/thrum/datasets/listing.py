@@ -118,11 +118,9 @@ def dataset(
                 f"{clip.name}: {_place(before)} and {_place(clip)}; rename or remove one"
             )
     if left_out:
-        path, reason = left_out[0]
         _logger.warning(
-            "%s: %d files or folders are no clips and are left out, the first is %s (%s); "
-            "`thrum data check` lists them",
-            *(root, len(left_out), path, reason),
+            "%s: left out what is no clip (%d in all, first %s: %s); `thrum data check` lists it",
+            *(root, len(left_out), *left_out[0]),
         )
     return Dataset(tuple(ordered), root.resolve().name, root, holds, tuple(left_out))
 
