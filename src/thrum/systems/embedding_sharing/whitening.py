@@ -80,7 +80,9 @@ class Whitening(nn.Module):
 
         mean = vectors.mean(axis=0, dtype=np.float64)
         residuals = vectors - mean
-        intensity = max(float(ledoit_wolf_shrinkage(residuals, assume_centered=True)), 1e-3)
+        intensity = 1.0  # of a single vector nothing can be measured
+        if len(vectors) > 1:
+            intensity = max(float(ledoit_wolf_shrinkage(residuals, assume_centered=True)), 1e-3)
         axes, variances, total = _principal(residuals)
         shrunk = intensity * total / len(mean)
         self._set_spectrum(mean, axes, (1 - intensity) * variances, max(shrunk, 1e-12))
