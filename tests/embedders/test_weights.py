@@ -32,6 +32,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = checkpoints.Checkpoint(
         name="tiny",
         url="http://127.0.0.1:9/tiny.h5",
+        page="nowhere",
         licence="none",
         layout="keras",
         network="thrum.embedders.conversion:Tiny",

@@ -86,6 +86,14 @@ EMBEDDERS: Registry[Embedder] = Registry(
         "logmel": "thrum.embedders.logmel:LogMel",
         "precomputed": "thrum.embedders.precomputed:Precomputed",
         "yamnet": "thrum.embedders.yamnet:YAMNet",
+        "panns": "thrum.embedders.panns:WavegramLogmelCnn14",
+        "panns_cnn14": "thrum.embedders.panns:Cnn14",
+        "openl3": "thrum.embedders.openl3:OpenL3",
+        "openl3_6144": "thrum.embedders.openl3:OpenL3Large",
+        "efficientat_mn04": "thrum.embedders.efficientat:MobileNet04",
+        "efficientat_mn10": "thrum.embedders.efficientat:MobileNet10",
+        "beats": "thrum.embedders.beats:BEATs",
+        "wav2vec2": "thrum.embedders.wav2vec2:Wav2Vec2",
     },
 )
 

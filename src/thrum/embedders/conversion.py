@@ -212,13 +212,20 @@ def _torch_state(path: Path, checkpoint: Checkpoint) -> State:
         content = content[checkpoint.state_key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} is not {checkpoint.name}: it holds no table of tensors")
-    names = {str(name).removeprefix(checkpoint.prefix): value for name, value in content.items()}
+    names = {_renamed(str(name), checkpoint): value for name, value in content.items()}
     # clone(): arrays that share memory in the original are stored each for itself.
     return {
         name: value.detach().clone()
         for name, value in names.items()
         if not name.startswith(checkpoint.ignored)
     }
+
+
+def _renamed(name: str, checkpoint: Checkpoint) -> str:
+    name = name.removeprefix(checkpoint.prefix)
+    for old, new in checkpoint.renamed.items():
+        name = name.replace(old, new)
+    return name
 
 
 def _load_torch(path: Path) -> Any:

@@ -86,7 +86,7 @@ def import_weights(
     file = original_file(path)
     description = {
         "checkpoint": name,
-        "source": checkpoint.url,
+        "source": checkpoint.url or checkpoint.page,
         "licence": checkpoint.licence,
         "fetched": fetched,
         "original": file.name,
@@ -116,6 +116,11 @@ def fetch_weights(
         Where the download fails, or what came is not the checkpoint; then nothing is stored.
     """
     checkpoint = checkpoint_called(name)
+    if checkpoint.url is None:
+        raise WeightsError(
+            f"{name} is not offered at a fixed address: download it by hand from {checkpoint.page}, "
+            f"then: thrum weights fetch {name} --from FILE"
+        )
     folder = cache_folder(cache)
     original = folder / checkpoint.url.partition("?")[0].rpartition("/")[2]
     known = checkpoint.sha256 or _recorded_sha256(folder / f"{name}.json")
@@ -148,7 +153,7 @@ def load_weights(name: str, *, cache: Path | None = None) -> Weights:
         raise WeightsError(
             f"the weights {name!r} are not in {folder}. Fetch them:\n"
             f"    thrum weights fetch {name}\n"
-            f"or, without a network, download {checkpoint.url} elsewhere and hand the file over:\n"
+            f"or take the file from {checkpoint.url or checkpoint.page} by hand and pass it on:\n"
             f"    thrum weights fetch {name} --from FILE"
         )
     try:

@@ -60,7 +60,7 @@ class YAMNet(PretrainedEmbedder):
 
     def _embed(self, audio: Tensor) -> Tensor:
         log_mel = self.log_mel(audio)
-        patches = log_mel.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES)  # (B, P, 64, 96)
-        clips, count = patches.shape[:2]
-        embeddings = self._run(patches.flatten(0, 1).transpose(1, 2))  # (B·P, 1024)
-        return embeddings.view(clips, count, -1)
+        patches = log_mel.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES).transpose(
+            2, 3
+        )  # (B, P, 96, 64)
+        return self._each_window(patches, self._run)  # (B, P, 1024)

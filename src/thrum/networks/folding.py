@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -17,8 +19,8 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     """
     for module in network.modules():
         children = list(module.named_children())
-        for (name, first), (next_name, second) in zip(children, children[1:], strict=False):
+        for (name, first), (next_name, second) in itertools.pairwise(children):
             if isinstance(first, _CONVOLUTIONS) and isinstance(second, _NORMS):
-                module.register_module(name, fuse_conv_bn_eval(first, second))  # type: ignore[type-var]
+                module.register_module(name, fuse_conv_bn_eval(first, second))
                 module.register_module(next_name, nn.Identity())
     return network
