@@ -126,6 +126,9 @@ def test_chunks_before_and_after_the_sound_are_skipped(tmp_path: Path, noise) ->
     odd = b"note" + struct.pack("<I", 3) + b"abc\0"  # chunks are padded to an even length
     path.write_bytes(content[:at] + odd + content[at:] + odd)
     assert len(audio.read(path)[0]) == len(noise)
+    path.write_bytes(content[:at] + odd + content[at:-10])
+    with pytest.raises(AudioError, match="announces 10 bytes more"):
+        audio.read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"these are words", b"RIFF\0\0\0\0WAVE"])

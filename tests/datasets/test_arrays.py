@@ -160,6 +160,9 @@ def test_a_file_damaged_after_it_was_opened(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"train_normal cannot be read .*Bad CRC"):
         arrays.read_features(clips)
+    found = list(arrays.each(clips))
+    assert [index for index, _ in found] == list(range(50))
+    assert isinstance(found[-1][1], DatasetError)
     path.unlink()
     with pytest.raises(DatasetError, match="no file at"):
         arrays.read_features(clips)
