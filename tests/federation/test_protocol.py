@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import machines
+from thrum.datasets import open_dataset
+from thrum.embedders import create_embedder
+from thrum.errors import DataError, FederationError, ProtocolError, StorageError
+from thrum.federation.ledger import Ledger, total_bytes
+from thrum.federation.protocol import SITE_METHODS, Piece, chunk_message, parse_chunk
+from thrum.federation.server import Server
+from thrum.federation.site import Site
+from thrum.privacy.mechanisms import release
+from thrum.storage import sha256_bytes
+from thrum.systems.embedding_sharing import preset_config
+
+QUICK = preset_config("compact", assignments=["epochs=2", "members=2", "batch_size=64"])
+PIECE = Piece(0, ("Press", "id_00"), 2, 2 * 5 * 4, "f")
+
+
+def sites(tmp_path: Path, data: Path) -> dict[str, Site]:
+    made = {}
+    dataset = open_dataset(data)
+    for machine, machine_id in dataset.machine_keys:
+        clips = dataset.where(machine=machine, machine_id=machine_id).clips
+        name = f"{machine}_{machine_id}"
+        made[name] = Site(name, clips, create_embedder("precomputed"), tmp_path / "sites" / name)
+        made[name].prepare()
+    return made
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return machines.write_arrays(tmp_path / "data", clips=20)
+
+
+def server(tmp_path: Path, **settings: Any) -> Server:
+    return Server(tmp_path / "server", config=QUICK, device="cpu", **settings)
+
+
+def message() -> dict[str, Any]:
+    return chunk_message(np.arange(20, dtype=np.float16).reshape(5, 4), [2, 3])
+
+
+def test_a_piece_arrives_as_it_was_sent() -> None:
+    embeddings, lengths = parse_chunk(message(), PIECE)
+    assert np.array_equal(embeddings, np.arange(20, dtype=np.float16).reshape(5, 4))
+    assert lengths == [2, 3]
+    assert Piece.parse(json.loads(json.dumps(PIECE.message()))) == PIECE
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"embeddings": np.ones((5, 4), np.float16)}, "damaged on the way"),
+        ({"lengths": [2, 2]}, "does not hold the 2 clips"),
+        ({"lengths": [5]}, "does not hold the 2 clips"),
+        ({"lengths": [0, 5]}, "does not hold the 2 clips"),
+        ({"lengths": None}, "not understood"),
+        (chunk_message(np.ones((5, 4)), [2, 3]), "float64"),
+        (chunk_message(np.full((5, 4), np.nan, np.float16), [2, 3]), "NaN"),
+    ],
+)
+def test_a_bad_piece_is_refused(change: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ProtocolError, match=wanted):
+        parse_chunk({**message(), **change}, PIECE)
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden", "", "nul\0"])
+def test_a_name_that_would_leave_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError, match="is refused"):
+        Piece.parse({**PIECE.message(), "key": ["Press", name]})
+
+
+def test_only_embeddings_are_released() -> None:
+    assert release(np.ones((3, 2))).dtype == np.float16
+    for waveform in (np.zeros(16000), np.zeros((16000, 1))):
+        with pytest.raises(ProtocolError, match="refused to let"):
+            release(waveform)
+    with pytest.raises(ProtocolError, match="beyond 65504"):
+        release(np.full((2, 2), 1e6))
+
+
+def test_what_leaves_stands_in_the_ledger_with_its_checksum(tmp_path: Path, data: Path) -> None:
+    site = sites(tmp_path, data)["Press_id_00"]
+    sent = site.chunk("train", 1)
+    (entry,) = site.ledger.entries()
+    assert entry.what == "embeddings"
+    assert entry.detail == "Press/id_00, train, piece 1"
+    assert (entry.clips, entry.n_bytes) == (4, sent["embeddings"].nbytes)
+    assert entry.sha256 == sha256_bytes(sent["embeddings"].data.cast("B"))
+
+
+def test_no_answer_of_a_site_holds_a_label_a_name_or_sound(tmp_path: Path, data: Path) -> None:
+    site = sites(tmp_path, data)["Press_id_00"]
+    texts = [json.dumps(site.describe()), json.dumps(site.manifest("test"))]
+    assert not any(word in text for text in texts for word in ("anomaly", "normal", "npz", "/"))
+    assert set(site.chunk("test", 0)) == {"embeddings", "lengths", "sha256"}
+    assert all(hasattr(site, method) for method in SITE_METHODS)
+
+
+def test_a_damaged_ledger_is_said(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert ledger.entries() == []
+    ledger.record("manifest", "train", clips=0, n_bytes=10, sha256="0")
+    ledger.record("manifest", "test", clips=0, n_bytes=12, sha256="0")
+    assert total_bytes(ledger.entries()) == 22
+    ledger.path.write_text(ledger.path.read_text() + '{"time": 1}\n')
+    with pytest.raises(StorageError, match="line 3 is no ledger entry"):
+        ledger.entries()
+
+
+def test_two_sites_may_not_claim_one_machine_id(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    twin = taken["Press_id_00"]
+    with pytest.raises(FederationError, match="'Press_id_00' and 'twin' both claim .* Press/id_00"):
+        server(tmp_path).collaborate({"Press_id_00": twin, "twin": twin})
+
+
+def test_a_site_may_speak_for_its_registered_machines_only(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    registry = {name: list(site.machines) for name, site in taken.items()}
+    registry["Press_id_01"] = [("Press", "id_07")]
+    with pytest.raises(FederationError, match="speaks for Press/id_01, which is not registered"):
+        server(tmp_path, registry=registry).collaborate(taken)
+
+
+def test_all_sites_must_use_one_embedder(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    other = taken["Press_id_01"]
+    other.embedder = create_embedder("precomputed", stack_frames=5)
+    with pytest.raises(FederationError, match="use different embedders"):
+        server(tmp_path).collaborate(taken)
+
+
+def test_another_version_of_the_protocol_is_refused(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = sites(tmp_path, data)
+    monkeypatch.setattr("thrum.federation.site.VERSION", 2)
+    with pytest.raises(ProtocolError, match="speaks protocol 2, this server 1"):
+        server(tmp_path).collaborate(taken)
+
+
+def test_a_site_that_sends_a_foreign_machine_is_refused(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = sites(tmp_path, data)
+    liar = taken["Press_id_01"]
+    monkeypatch.setattr(liar, "manifest", taken["Press_id_00"].manifest)
+    with pytest.raises(ProtocolError, match="which it did not register"):
+        server(tmp_path).collaborate(taken)
+
+
+def test_pieces_that_have_arrived_are_not_asked_for_again(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    breaking = taken["Press_id_02"]
+    whole = breaking.chunk
+
+    def broken(split: str, index: int) -> dict[str, Any]:
+        if index == 1:
+            raise ConnectionError("the line is down")
+        return whole(split, index)
+
+    breaking.chunk = broken  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        server(tmp_path).collaborate(taken)
+    breaking.chunk = whole  # type: ignore[method-assign]
+    server(tmp_path).collaborate(taken)
+    server(tmp_path).collaborate(taken)
+    for site in taken.values():
+        sent = [e.detail for e in site.ledger.entries() if e.what == "embeddings"]
+        assert len(sent) == len(set(sent)) == 2  # 20 clips, 16 a piece
+
+
+def test_changed_recordings_are_asked_for_again(tmp_path: Path) -> None:
+    data = machines.write_sound(tmp_path / "data")
+
+    def taken() -> dict[str, Site]:
+        dataset = open_dataset(data)
+        made = {}
+        for machine in dataset.machines:
+            clips = dataset.where(machine=machine).clips
+            made[machine] = Site(machine, clips, create_embedder("logmel"), tmp_path / machine)
+            made[machine].prepare()
+        return made
+
+    server(tmp_path).collaborate(taken())
+    random = np.random.default_rng(9)
+    sound = machines.tone(random, 300, seconds=1.5, rate=16000)
+    from thrum import audio
+
+    audio.write(data / "machine0" / "normal" / "001.wav", sound, 16000)
+    server(tmp_path).collaborate(taken())
+    sent = {
+        name: sum(entry.what == "embeddings" for entry in site.ledger.entries())
+        for name, site in taken().items()
+    }
+    assert sent == {"machine0": 2, "machine1": 1}
+
+
+def test_one_process_works_in_a_folder_at_a_time(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    first = taken["Press_id_00"]
+    describe = first.describe
+
+    def second_server() -> dict[str, Any]:
+        with pytest.raises(FederationError, match="another process works in"):
+            server(tmp_path).collaborate(taken)
+        return describe()
+
+    first.describe = second_server  # type: ignore[method-assign]
+    server(tmp_path).collaborate(taken)
+
+
+def test_wrong_scores_and_pieces_are_refused_at_the_site(tmp_path: Path, data: Path) -> None:
+    site = sites(tmp_path, data)["Press_id_00"]
+    with pytest.raises(ProtocolError, match="no piece 9"):
+        site.chunk("train", 9)
+    part = {"left_out": [0.0], "test": [0.0]}
+    scores = {"parts": {"network": part}, "train_identified": [1], "test_identified": [1]}
+    with pytest.raises(ProtocolError, match="not its own"):
+        site.accept_scores({**scores, "key": ["Press", "id_01"]})
+    with pytest.raises(ProtocolError, match=r"1 \+ 1 scores .* wanted 20 \+ 16"):
+        site.accept_scores({**scores, "key": ["Press", "id_00"]})
+
+
+def test_a_machine_without_training_clips_is_said(tmp_path: Path, data: Path) -> None:
+    test = open_dataset(data).where(split="test", machine_id="id_00").clips
+    with pytest.raises(DataError, match="Press/id_00 has no normal training clips"):
+        Site("s", test, create_embedder("precomputed"), tmp_path)
+    with pytest.raises(FederationError, match="no site takes part"):
+        server(tmp_path).collaborate({})
