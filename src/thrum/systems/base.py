@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from thrum import storage
 from thrum.errors import StorageError
 from thrum.registry import Registry
 from thrum.types import Clip, Progress, Scores
+
+if TYPE_CHECKING:
+    from thrum.evaluation.report import EmbeddingMaps
 
 
 class System(ABC):
@@ -58,6 +61,10 @@ class System(ABC):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt; higher is more anomalous."""
 
+    def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps | None:
+        """Return embeddings of clips for the maps in the run's report; None where there are none."""
+        return None
+
     @property
     @abstractmethod
     def machine_keys(self) -> list[tuple[str, str]]:
@@ -77,6 +84,7 @@ SYSTEMS: Registry[System] = Registry(
     "system",
     {
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
+        "self-supervised": "thrum.systems.self_supervised:SelfSupervised",
     },
 )
 

@@ -1,0 +1,85 @@
+"""What can be set in self-supervised classification; the defaults are the paper's where it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thrum.errors import ConfigError
+
+Feature = Literal["logmel", "tgram", "wav2vec2"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the classifier and of the score that it acts on.
+
+    Sections are of the paper (Wang, Du and Wang, 2022); "ours" marks what it leaves open.
+
+    Parameters
+    ----------
+    features
+        Which feature maps to concatenate (eq. 4), one to three of ``logmel``, ``tgram``, ``wav2vec2``. The
+        paper's best is all three; the default is the best of those that need no weights to be fetched.
+    wav2vec2
+        A folder in transformers' format (``config.json``, ``model.safetensors``), for instance one that
+        ``thrum fine-tune`` wrote. None takes the base model that ``thrum weights fetch`` stored.
+    auxiliary
+        Also classify the attributes of each clip (eq. 5); clips without any do not take part.
+    score
+        What the system acts on: the ``posterior`` (eq. 6) or the ``distance`` (eq. 7). Both are computed.
+    neighbours
+        Over how many nearest training clips the distance is averaged; 1 is eq. 7.
+    triplet_margin
+        None takes the soft margin, which Hermans et al. find best; this paper names no margin. Ours.
+    width, pooled_width, embedding_size
+        Of the TDNN. The paper says "TDNN" and no more: these are the x-vector's (Snyder et al., 2018).
+    crop_seconds
+        How much of a clip one input of training covers, at a random place; shorter clips are repeated.
+        None takes the median length of the training clips: all of a clip where they are equally long, as
+        the paper's 10 s. Scores are always of whole clips. Ours.
+    sections_per_batch, clips_per_section
+        P and K of a batch, so that every clip has a hard positive and hard negatives (Hermans et al. use
+        P = 18, K = 4). Where there are fewer sections, all of them. Ours.
+    epochs, learning_rate
+        Of Adam (section III-B.1).
+    """
+
+    features: tuple[Feature, ...] = ("logmel", "tgram")
+    wav2vec2: Path | None = None
+    auxiliary: bool = True
+    score: Literal["posterior", "distance"] = "distance"
+    neighbours: int = 1
+    triplet_margin: float | None = None
+    width: int = 512
+    pooled_width: int = 1500
+    embedding_size: int = 512
+    crop_seconds: float | None = None
+    sections_per_batch: int = 16
+    clips_per_section: int = 4
+    epochs: int = 100
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if not self.features or len(set(self.features)) < len(self.features):
+            came = ", ".join(self.features) or "none"
+            raise ConfigError(f"features: got {came}; wanted one, two or three different ones")
+        fewest = {
+            "neighbours": 1,
+            "width": 1,
+            "pooled_width": 1,
+            "embedding_size": 1,
+            "sections_per_batch": 2,
+            "clips_per_section": 1,
+            "epochs": 1,
+        }
+        for name, least in fewest.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
+        if self.crop_seconds is not None and self.crop_seconds <= 0:
+            raise ConfigError(f"crop_seconds is {self.crop_seconds}, wanted more than 0")
+        if self.wav2vec2 is not None and "wav2vec2" not in self.features:
+            raise ConfigError(
+                "wav2vec2 names a folder of weights, but features do not hold 'wav2vec2': add it there"
+            )

@@ -1,0 +1,220 @@
+"""Self-supervised classification in one place, as a System."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thrum import config as configs
+from thrum import storage
+from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.evaluation.report import EmbeddingMaps
+from thrum.systems.base import System
+from thrum.systems.self_supervised.config import Config
+from thrum.systems.self_supervised.fitting import attribute_classes, fit_network
+from thrum.systems.self_supervised.inputs import Inputs, is_stored
+from thrum.systems.self_supervised.network import SectionClassifier, Sizes
+from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
+from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features
+from thrum.training import device_of
+from thrum.types import Clip, Scores, group_by_machine
+
+MachineKey = tuple[str, str]
+CLIPS_AT_ONCE = 32
+
+_log = logging.getLogger(__name__)
+
+
+class SelfSupervised(System):
+    """A classifier of all machines' sections, whose posterior or embedding tells what is unlike its own.
+
+    The scores offered are ``posterior`` (eq. 6) and ``distance`` (eq. 7); `Config.score` selects.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+
+    def fit(self, clips: Iterable[Clip]) -> Self:
+        """Train the classifier, and keep each section's embeddings to measure distances to."""
+        groups = group_by_machine(clips)
+        if len(groups) < 2:
+            known = ", ".join("/".join(key) for key in groups) or "none"
+            raise DataError(
+                f"self-supervised classification tells machine IDs apart, so it wants two of them "
+                f"at least, got {known}: train with other machines' normal clips beside"
+            )
+        ordered = [clip for own in groups.values() for clip in own]
+        sections = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
+        features = self._possible_features(ordered)
+        self.wav2vec2_ = (
+            Wav2Vec2Features.load(self.config.wav2vec2) if "wav2vec2" in features else None
+        )
+        with self._inputs(ordered, features) as inputs:
+            count, attributes = attribute_classes(ordered)
+            if self.config.auxiliary and count == 0:
+                _log.warning("no clip has attributes: training goes without the auxiliary loss")
+            self.sizes_ = Sizes(
+                features,
+                inputs.bands,
+                self.wav2vec2_.embedding_size if self.wav2vec2_ else 0,
+                len(groups),
+                count if self.config.auxiliary else 0,
+            )
+            torch.manual_seed(self.seed)
+            network = SectionClassifier(self.sizes_, self.config).to(inputs.device)
+            self.losses_ = fit_network(
+                network,
+                inputs,
+                sections,
+                attributes,
+                self.config,
+                seed=self.seed,
+                checkpoint=self.folder and self.folder / "training.safetensors",
+                progress=self.progress,
+            )
+            self.network_ = network
+            embeddings, _ = self._embedded(inputs)
+        self.embeddings_: dict[MachineKey, NDArray[np.float32]] = {
+            key: embeddings[sections == number] for number, key in enumerate(groups)
+        }
+        return self
+
+    def score(self, clips: Iterable[Clip]) -> Scores:
+        """Score clips of the sections that were learnt."""
+        clips = list(clips)
+        self._require_known(clips)
+        columns = {method: np.zeros(len(clips)) for method in ("posterior", "distance")}
+        if clips:
+            with self._inputs(clips, self.sizes_.features) as inputs:
+                embeddings, logits = self._embedded(inputs)
+            positions = {id(clip): position for position, clip in enumerate(clips)}
+            for key, own in group_by_machine(clips).items():
+                rows = [positions[id(clip)] for clip in own]
+                section = self.machine_keys.index(key)
+                columns["posterior"][rows] = posterior_scores(logits[rows], section)
+                columns["distance"][rows] = distance_scores(
+                    self.embeddings_[key], embeddings[rows], neighbours=self.config.neighbours
+                )
+        return Scores(clips, columns, self.config.score)
+
+    def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps:
+        """Return clips as their mean log-mel spectrum and as the classifier sees them (figure 2)."""
+        clips = list(clips)
+        self._require_known(clips)
+        with self._inputs(clips, self.sizes_.features) as inputs:
+            stages = {
+                "mean log-mel spectrum": inputs.mean_levels(),
+                f"embedding of {' + '.join(self.sizes_.features)}": self._embedded(inputs)[0],
+            }
+        return EmbeddingMaps(clips, stages)
+
+    @property
+    def machine_keys(self) -> list[MachineKey]:
+        """The sections that were learnt, sorted: the order of the classes."""
+        if not hasattr(self, "embeddings_"):
+            raise NotFittedError("SelfSupervised was asked for scores before fit")
+        return sorted(self.embeddings_)
+
+    def save(self, folder: Path) -> None:
+        """Write the network, the sections' embeddings and, where it is used, wav2vec 2.0."""
+        keys = self.machine_keys
+        tensors = {f"network.{key}": value for key, value in self.network_.state_dict().items()}
+        for number, key in enumerate(keys):
+            tensors[f"embeddings.{number}"] = torch.from_numpy(self.embeddings_[key])
+        if self.wav2vec2_ is not None:
+            self.wav2vec2_.save(folder / "wav2vec2")
+        description = {
+            "system": "self-supervised",
+            "seed": self.seed,
+            "config": configs.to_mapping(self.config),
+            "keys": [list(key) for key in keys],
+            "sizes": asdict(self.sizes_),
+        }
+        storage.save_state(folder, tensors, description)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto") -> Self:
+        """Read what `save` wrote."""
+        tensors, description = storage.load_state(folder)
+        try:
+            config = configs.from_mapping(Config, description["config"], where=str(folder))
+            system = cls(config, seed=description["seed"], device=device)
+            system.sizes_ = configs.from_mapping(Sizes, description["sizes"], where=str(folder))
+            network = SectionClassifier(system.sizes_, config)
+            network.load_state_dict(
+                {
+                    key.removeprefix("network."): value
+                    for key, value in tensors.items()
+                    if key.startswith("network.")
+                }
+            )
+            system.embeddings_ = {
+                (machine, machine_id): tensors[f"embeddings.{number}"].numpy()
+                for number, (machine, machine_id) in enumerate(description["keys"])
+            }
+        except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+            raise StorageError(
+                f"{folder} does not hold a self-supervised classifier: {error}"
+            ) from error
+        system.network_ = network.eval().to(device_of(device))
+        system.wav2vec2_ = (
+            Wav2Vec2Features.load(folder / "wav2vec2") if system.sizes_.wav2vec2 else None
+        )
+        return system
+
+    def _require_known(self, clips: Sequence[Clip]) -> None:
+        known = self.machine_keys
+        for clip in clips:
+            if clip.machine_key not in known:
+                names = ", ".join("/".join(key) for key in known)
+                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
+
+    def _possible_features(self, clips: Sequence[Clip]) -> tuple[str, ...]:
+        """Return the features wanted, less those that need a waveform where there is none."""
+        wanted: tuple[str, ...] = self.config.features
+        if not is_stored(clips) or wanted == ("logmel",):
+            return wanted
+        dropped = ", ".join(feature for feature in wanted if feature != "logmel")
+        if "logmel" not in wanted:
+            raise DataError(
+                f"{clips[0].path} holds features, {dropped} wants recordings: choose features "
+                f"('logmel',), or give the recordings"
+            )
+        _log.warning("%s left out: these clips are features, not recordings", dropped)
+        return ("logmel",)
+
+    @contextmanager
+    def _inputs(self, clips: Sequence[Clip], features: Sequence[str]) -> Iterator[Inputs]:
+        """Yield the inputs of clips, kept in the run's folder where there is one."""
+        with TemporaryDirectory(prefix="thrum-") as temporary:
+            yield Inputs(
+                clips,
+                features=features,
+                folder=self.folder or Path(temporary),
+                wav2vec2=self.wav2vec2_,
+                device=device_of(self.device),
+                progress=self.progress,
+            )
+
+    @torch.inference_mode()
+    def _embedded(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the embeddings (N, E) of whole clips, and their logits (N, K)."""
+        embeddings = np.zeros((len(inputs.clips), self.network_.tdnn.embedding_size), np.float32)
+        logits = np.zeros((len(inputs.clips), self.sizes_.sections), np.float32)
+        for length in np.unique(inputs.lengths):
+            same = np.flatnonzero(inputs.lengths == length)
+            for start in range(0, len(same), CLIPS_AT_ONCE):
+                rows = same[start : start + CLIPS_AT_ONCE]
+                batch = inputs.batch(rows.tolist(), [0] * len(rows), int(length))
+                embedded = self.network_(batch)
+                embeddings[rows] = embedded.cpu().numpy()
+                logits[rows] = self.network_.logits(embedded)[0].cpu().numpy()
+        return embeddings, logits
