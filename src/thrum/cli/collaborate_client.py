@@ -1,0 +1,52 @@
+"""``thrum collaborate client``: take part in one round as a site, on NVFlare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thrum.cli import console
+
+
+def client(
+    kit: Annotated[Path, typer.Option(help="The site's start-up kit, from the operator.")],
+    data: Annotated[Path, typer.Option(help="The site's recordings; they never leave it.")],
+    out: Annotated[Path, typer.Option(help="The site's own folder: ledger, scores, results.")],
+    embedder: Annotated[
+        str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
+    ] = "logmel",
+    layout: Annotated[
+        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Embed the recordings, take part in one round, score the site's machines, and stop."""
+    from dataclasses import asdict
+
+    from thrum.federation.flare.kit import read_kit
+    from thrum.federation.flare.rounds import take_part
+    from thrum.federation.flare.settings import SiteSettings
+
+    own_kit = read_kit(kit, role="site")
+    settings = SiteSettings(own_kit.name, data.resolve(), out.resolve(), embedder, layout)
+    with console.progress(quiet=json) as progress:
+        results = take_part(
+            own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress
+        )
+    if json:
+        console.print_json({"out": str(out), "results": [asdict(row) for row in results]})
+        return
+    cells = [
+        [row.machine, row.machine_id, row.method, _figure(row.auc), _figure(row.pauc)]
+        for row in results
+    ]
+    console.print_table("", ["machine", "machine_id", "method", "auc", "pauc"], cells)
+    typer.echo(f"scores:  {out / 'scores'}")
+    typer.echo(f"results: {out / 'results.csv'}")
+    typer.echo(f"what has left this site: thrum collaborate ledger {out}")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

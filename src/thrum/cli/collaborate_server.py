@@ -1,0 +1,72 @@
+"""``thrum collaborate server``: run one round over the sites, on NVFlare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thrum.cli import console
+
+
+def server(
+    kit: Annotated[
+        Path, typer.Option(help="The folder that holds the kits of the server and of the operator.")
+    ],
+    sites: Annotated[
+        Path, typer.Option(help="TOML: the sites, and the machines that each may speak for.")
+    ],
+    out: Annotated[Path, typer.Option(help="The server's store; a stopped round goes on there.")],
+    algorithm: Annotated[
+        int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    per_machine_type: Annotated[
+        bool, typer.Option("--per-machine-type", help="One classifier a machine type.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
+    config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds that the sites may take to come.")] = 3600.0,
+    timeout: Annotated[float, typer.Option(help="Seconds a site may take for an answer.")] = 600.0,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Start the server, wait for the sites, run one round with them, and stop."""
+    from thrum.federation.flare.kit import server_kits
+    from thrum.federation.flare.rounds import serve
+    from thrum.federation.flare.settings import ServerSettings, read_registry
+    from thrum.systems.embedding_sharing import preset_config
+
+    server_kit, operator_kit = server_kits(kit)
+    chosen = ServerSettings(
+        out.resolve(),
+        read_registry(sites),
+        algorithm=1 if algorithm == 1 else 2,
+        seed=seed,
+        device=device,
+        per_machine_type=per_machine_type,
+        config=preset_config(preset, file=config, assignments=settings or []),
+        answer_seconds=timeout,
+    )
+    with console.progress(quiet=json) as progress:
+        outcome = serve(
+            server_kit,
+            operator_kit,
+            chosen,
+            wait_seconds=wait,
+            tell=lambda line: typer.echo(line, err=True),
+            progress=progress,
+        )
+    if json:
+        console.print_json({"out": str(out), **outcome})
+        return
+    rows = [[site, ", ".join(machines)] for site, machines in outcome["sites"].items()]
+    console.print_table("the round is done", ["site", "machines"], rows)
+    for machine in outcome["alone"]:
+        typer.echo(f"{machine} had nothing to be told apart from, so it learnt nothing")
+    typer.echo(f"store and classifiers: {out}")

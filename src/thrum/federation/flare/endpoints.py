@@ -1,0 +1,231 @@
+"""What the engine's job processes run: a site that answers, a server that asks.
+
+The engine builds these two classes from the job's description, without arguments; all they know
+they read from the settings of their own machine. Over the wire goes one question at a time, by
+name, out of `SITE_METHODS`. Who asks and who answers is what the certificates say: neither name is
+part of a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nvflare.collab import CollabCallError, collab
+
+from thrum.errors import FederationError, ProtocolError, ThrumError
+from thrum.federation.flare.process import end_with_parent
+from thrum.federation.flare.rounds import open_site
+from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_settings
+from thrum.federation.flare.state import ProgressLog, write_state
+from thrum.federation.protocol import SITE_METHODS, Message
+from thrum.federation.server import PARALLEL_SITES, Server
+from thrum.federation.site import Site
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 2.0  # before the second attempt; doubled before the third
+PRESENT_SECONDS = 20.0
+FAREWELL_SECONDS = 30.0
+SERVER = "server"
+"""How the engine calls the server, whatever its certificate says."""
+
+_log = logging.getLogger(__name__)
+
+
+class SiteEndpoint:
+    """Answers the server from the site's own folder, and nobody else."""
+
+    def __init__(self) -> None:
+        self._site: Site | None = None
+        self._failure: dict[str, str] = {}
+
+    @collab.init
+    def begin(self) -> None:
+        """Note that a round has begun."""
+        end_with_parent()
+        self._note("running")
+
+    @collab.publish
+    def present(self) -> dict:  # type: ignore[type-arg]
+        """Say that the site still takes part in the round."""
+        _only_the_server()
+        return {}
+
+    @collab.publish
+    def answer(self, question: str, arguments: dict) -> dict:  # type: ignore[type-arg]
+        """Answer one question; where that fails, say what kind of error it was and no more.
+
+        The reason may name files, so it stays at the site: in the engine's log and in
+        ``round.json``, for the command that a person looks at.
+        """
+        _only_the_server()
+        try:
+            if question not in SITE_METHODS:
+                raise ProtocolError(f"the server asked {question!r}, which no site answers")
+            return {"answer": getattr(self._opened(), question)(**arguments)}
+        except Exception as error:  # noqa: BLE001 - let through, it would carry its traceback away
+            _log.exception("question %r could not be answered", question)
+            self._failure = {"failure": f"{question}: {type(error).__name__}: {error}"}
+            self._note("running")
+            return {"failed": type(error).__name__}
+
+    @collab.publish
+    def conclude(self, state: str, outcome: dict) -> dict:  # type: ignore[type-arg]
+        """Hear how the round ended."""
+        _only_the_server()
+        self._note(state, **outcome)
+        return {}
+
+    def _opened(self) -> Site:
+        if self._site is None:
+            settings = read_settings(SiteSettings)
+            if collab.site_name != settings.name:
+                raise FederationError(
+                    f"this is site {collab.site_name!r}, its settings are of {settings.name!r}"
+                )
+            self._site = open_site(settings)
+            self._site.forget()
+        return self._site
+
+    def _note(self, state: str, **details: Any) -> None:
+        write_state(read_settings(SiteSettings).out, state, **details, **self._failure)
+
+
+class RemoteSite:
+    """The server's stand-in for a site; carries each question over the network.
+
+    Parameters
+    ----------
+    name
+        The site, as its certificate names it.
+    proxy
+        The engine's handle.
+    answer_seconds
+        How long one answer may take, its transfer included.
+    """
+
+    def __init__(self, name: str, proxy: Any, *, answer_seconds: float) -> None:
+        self.name = name
+        self._proxy = proxy
+        self._answer_seconds = answer_seconds
+
+    def describe(self) -> Message:
+        """Ask which machines the site has and which embedder it uses."""
+        return self._ask("describe")
+
+    def manifest(self, split: str) -> Message:
+        """Ask which pieces of embeddings there are."""
+        return self._ask("manifest", split=split)
+
+    def chunk(self, split: str, index: int) -> Message:
+        """Ask for one piece."""
+        return self._ask("chunk", split=split, index=index)
+
+    def accept_classifier(self, state: Message, description: Message) -> Message:
+        """Send the ID classifier down."""
+        return self._ask("accept_classifier", state=state, description=description)
+
+    def accept_scores(self, scores: Message) -> Message:
+        """Send scores down."""
+        return self._ask("accept_scores", scores=scores)
+
+    def conclude(self, state: str, outcome: Message) -> None:
+        """Say how the round ended."""
+        self._proxy(timeout=FAREWELL_SECONDS).conclude(state=state, outcome=outcome)
+
+    def _ask(self, question: str, **arguments: Any) -> Message:
+        """Ask, again where the network failed: every question may be asked twice."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                self._proxy(timeout=PRESENT_SECONDS).present()  # who is lost is found out soon
+                reply = self._proxy(timeout=self._answer_seconds).answer(
+                    question=question, arguments=arguments
+                )
+                break
+            except CollabCallError as error:
+                _log.warning("site %r, %s, attempt %d: %s", self.name, question, attempt + 1, error)
+                failure = error
+        else:
+            raise FederationError(
+                f"site {self.name!r} was lost: {question!r} failed {ATTEMPTS} times, at last because "
+                f"{failure.cause}; see that thrum collaborate client runs there"
+            ) from failure
+        if "failed" in reply:
+            raise FederationError(
+                f"site {self.name!r} could not answer {question!r} ({reply['failed']}); "
+                f"the reason is shown there"
+            )
+        answer: Message = reply["answer"]
+        return answer
+
+
+class ServerEndpoint:
+    """Runs a round over the sites of the job."""
+
+    @collab.init
+    def begin(self) -> None:
+        """Note that a round has begun."""
+        end_with_parent()
+
+    @collab.main
+    def run(self) -> None:
+        """Run the round; whatever becomes of it, note it and tell the sites."""
+        settings = read_settings(ServerSettings)
+        sites = {
+            proxy.name: RemoteSite(proxy.name, proxy, answer_seconds=settings.answer_seconds)
+            for proxy in collab.clients
+        }
+        try:
+            outcome = _collaborate(settings, sites)
+        except Exception as error:
+            reason = str(error) if isinstance(error, ThrumError) else type(error).__name__
+            _farewell(sites, "stopped", {"reason": f"the server stopped the round: {reason}"})
+            write_state(settings.out, "stopped", reason=reason)
+            if not isinstance(error, ThrumError):
+                raise
+        else:
+            _farewell(sites, "done", {"seed": settings.seed, "algorithm": settings.algorithm})
+            write_state(settings.out, "done", **outcome)
+
+
+def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict[str, Any]:
+    strangers = sorted(set(sites) ^ set(settings.registry))
+    if strangers:
+        raise FederationError(f"the round's sites are not the registered ones: {strangers}")
+    server = Server(
+        settings.out,
+        config=settings.config,
+        seed=settings.seed,
+        device=settings.device,
+        per_machine_type=settings.per_machine_type,
+        registry=settings.keys,
+        progress=ProgressLog(settings.out),
+    )
+    outcome = server.collaborate(sites, algorithm=settings.algorithm)
+    return {
+        "sites": {
+            member.name: ["/".join(key) for key in member.machines] for member in outcome.members
+        },
+        "classifiers": list(outcome.classifiers),
+        "alone": ["/".join(key) for key in outcome.alone],
+    }
+
+
+def _farewell(sites: dict[str, RemoteSite], state: str, outcome: Message) -> None:
+    def tell(site: RemoteSite) -> None:
+        try:
+            site.conclude(state, outcome)
+        except CollabCallError as error:
+            _log.warning("site %r was not told that the round is %s: %s", site.name, state, error)
+
+    with ThreadPoolExecutor(PARALLEL_SITES) as executor:
+        list(executor.map(tell, sites.values()))
+
+
+def _only_the_server() -> None:
+    if collab.caller != SERVER:  # the engine lets sites call each other
+        raise ProtocolError(f"{collab.caller!r} asked; only the server is answered")

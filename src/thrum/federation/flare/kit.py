@@ -1,0 +1,187 @@
+"""Start-up kits: what ``nvflare provision`` makes for each participant, read and checked."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from thrum.errors import ConfigError, FederationError
+
+Role = Literal["server", "site", "operator"]
+
+_CONFIGS: dict[Role, tuple[str, str]] = {
+    "server": ("fed_server.json", "server"),
+    "site": ("fed_client.json", "client"),
+    "operator": ("fed_admin.json", "client"),
+}
+CONNECT_SECONDS = 5.0
+REFUSAL_SECONDS = 0.5
+"""A server that refuses our certificate says so after the handshake, within this time."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A participant's certificate, key and the address of the server.
+
+    Parameters
+    ----------
+    folder
+        The kit; its ``startup`` folder holds the files.
+    role
+        ``server``, ``site`` or ``operator`` (who may submit rounds).
+    name, organisation
+        As the certificate has them; nobody can take part under another name.
+    host, port
+        Where the server listens.
+    """
+
+    folder: Path
+    role: Role
+    name: str
+    organisation: str
+    host: str
+    port: int
+
+    @property
+    def startup(self) -> Path:
+        """The folder of certificate, key and engine settings."""
+        return self.folder / "startup"
+
+
+def read_kit(folder: Path, *, role: Role) -> Kit:
+    """Read the kit in `folder`, which must be of the given role.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such kit, it is damaged, or its certificate is not valid today.
+    """
+    folder = folder.resolve()
+    found = _role_of(folder)
+    if found != role:
+        came = f"the kit of a {found}" if found else "no kit"
+        raise ConfigError(f"{folder} holds {came}, wanted that of a {role} (see deploy/README.md)")
+    if shlex.split(str(folder)) != [str(folder)]:
+        raise ConfigError(
+            f"the engine cannot start from {folder}: move it to a path without spaces"
+        )
+    config_name, base = _CONFIGS[role]
+    try:
+        config = json.loads((folder / "startup" / config_name).read_text(encoding="utf-8"))
+        name, organisation = _subject(folder / "startup" / f"{base}.crt")
+        host, port = _address(config, role)
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"the kit in {folder} is damaged ({error}): provision it again"
+        ) from error
+    return Kit(folder, role, name, organisation, host, port)
+
+
+def server_kits(folder: Path) -> tuple[Kit, Kit]:
+    """Return the kits of the server and of the operator, which lie side by side in `folder`.
+
+    Raises
+    ------
+    ConfigError
+        Where there is not exactly one of each.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"no folder at {folder}: wanted the one that holds the server's kit")
+    kits = []
+    for role in ("server", "operator"):
+        found = [path for path in sorted(folder.iterdir()) if _role_of(path) == role]
+        if len(found) != 1:
+            raise ConfigError(
+                f"{folder} holds {len(found)} kits of a {role}, wanted one of the server and one "
+                f"of the operator side by side, as nvflare provision leaves them"
+            )
+        kits.append(read_kit(found[0], role=role))
+    return kits[0], kits[1]
+
+
+def reachable(kit: Kit) -> bool:
+    """Whether the server answers, and server and kit accept each other's certificates.
+
+    Raises
+    ------
+    FederationError
+        Where the server answers but one of the two does not trust the other.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the engine compares the certificate's name with the kit's
+    context.load_verify_locations(kit.startup / "rootCA.pem")
+    context.load_cert_chain(kit.startup / "client.crt", kit.startup / "client.key")
+    where = f"{kit.host}:{kit.port}"
+    try:
+        with (
+            socket.create_connection((kit.host, kit.port), timeout=CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=kit.host) as secure,
+        ):
+            secure.settimeout(REFUSAL_SECONDS)
+            with suppress(TimeoutError):  # it waits for us to speak
+                secure.recv(1)
+    except ssl.SSLCertVerificationError as error:
+        raise FederationError(
+            f"the server at {where} is not the one of this kit: its certificate was not signed by "
+            f"the kit's rootCA.pem ({error.verify_message}); ask the operator for a kit"
+        ) from error
+    except ssl.SSLError as error:
+        raise FederationError(
+            f"the server at {where} refused the certificate of {kit.name!r} ({error.reason}); "
+            f"ask the operator for a new kit"
+        ) from error
+    except OSError:
+        return False
+    return True
+
+
+def require_free_port(kit: Kit) -> None:
+    """Raise a `FederationError` where the server's port is already in use on this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed server's is free
+        try:
+            probe.bind(("", kit.port))
+        except OSError as error:
+            raise FederationError(
+                f"port {kit.port} is in use on this machine: stop what uses it, or set another "
+                f"fed_learn_port in project.yml and provision again"
+            ) from error
+
+
+def _role_of(folder: Path) -> Role | None:
+    for role, (config_name, _) in _CONFIGS.items():
+        if (folder / "startup" / config_name).is_file():
+            return role
+    return None
+
+
+def _subject(certificate: Path) -> tuple[str, str]:
+    """Return name and organisation of a certificate, after checking its dates."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    now = datetime.now(UTC)
+    if not loaded.not_valid_before_utc <= now <= loaded.not_valid_after_utc:
+        raise ConfigError(
+            f"{certificate} is valid from {loaded.not_valid_before_utc:%Y-%m-%d} to "
+            f"{loaded.not_valid_after_utc:%Y-%m-%d}, today is {now:%Y-%m-%d}: provision again, or "
+            f"set the clock"
+        )
+    name = loaded.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    organisation = loaded.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
+    return str(name), str(organisation)
+
+
+def _address(config: dict[str, Any], role: Role) -> tuple[str, int]:
+    if role == "operator":
+        return str(config["admin"]["host"]), int(config["admin"]["port"])
+    host, _, port = str(config["servers"][0]["service"]["target"]).rpartition(":")
+    return host, int(port)

@@ -1,0 +1,210 @@
+"""A round, as the machine of the server and that of a site live it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from thrum import config, storage
+from thrum.datasets import open_dataset
+from thrum.embedders import create_embedder
+from thrum.errors import FederationError
+from thrum.evaluation.table import Result, write_results, write_scores
+from thrum.federation.flare.engine import Engine
+from thrum.federation.flare.kit import Kit, reachable, require_free_port
+from thrum.federation.flare.operator import Operator, logged_in
+from thrum.federation.flare.settings import ServerSettings, SiteSettings
+from thrum.federation.flare.state import LogReader, clear_state, read_state
+from thrum.federation.inprocess import site_results
+from thrum.federation.ledger import Entry, total_bytes
+from thrum.federation.site import Site
+from thrum.types import Progress
+
+Tell = Callable[[str], None]
+POLL_SECONDS = 0.5
+START_SECONDS = 60.0
+LINGER_SECONDS = 30.0
+"""How long the engine may take to put a finished round away before it is stopped."""
+TELL_AGAIN_SECONDS = 60.0
+
+
+def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Site:
+    """Return the site: its own recordings, its own embedder, its own folder."""
+    dataset = open_dataset(settings.data, layout=settings.layout)
+    embedder = "precomputed" if dataset.holds == "features" else settings.embedder
+    return Site(
+        settings.name,
+        dataset.clips,
+        create_embedder(embedder),
+        settings.out,
+        progress=progress,
+    )
+
+
+def serve(
+    server: Kit,
+    operator: Kit,
+    settings: ServerSettings,
+    *,
+    wait_seconds: float,
+    tell: Tell,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Run one round as the server: start the engine, wait for the sites, submit and follow.
+
+    Returns
+    -------
+    dict
+        ``sites`` with the machines of each, ``classifiers`` by name, and ``alone``: machines that
+        had nothing to be told apart from.
+
+    Raises
+    ------
+    FederationError
+        Where sites do not come within `wait_seconds`, or the round stops; run again to go on.
+    """
+    require_free_port(operator)
+    storage.write_text(settings.out / "config.toml", config.to_toml(settings))
+    clear_state(settings.out)
+    log = LogReader(settings.out, progress)
+    with Engine(server, settings) as engine:
+        if not _wait(lambda: reachable(operator), engine, START_SECONDS):
+            raise FederationError(
+                f"the engine does not answer at {operator.host}:{operator.port}: does that name "
+                f"lead to this machine? It wrote {engine.log}"
+            )
+        tell(f"the server listens at {operator.host}:{operator.port}")
+        with logged_in(operator) as session:
+            names = sorted(settings.registry)
+            _wait_for_sites(session, names, engine, wait_seconds, tell)
+            job = session.submit(names)
+            tell("the round begins")
+            ended = _follow(settings, session, job, engine, log)
+    state = read_state(settings.out)
+    if state["state"] != "done":
+        reason = state.get("reason", f"the engine ended it ({ended}); its logs lie in {engine.log}")
+        raise FederationError(f"the round stopped: {reason}. What has arrived is kept: run again")
+    return {key: value for key, value in state.items() if key != "state"}
+
+
+def take_part(kit: Kit, settings: SiteSettings, *, tell: Tell, progress: Progress) -> list[Result]:
+    """Take part in one round as a site: embed, answer the server, score one's own machines.
+
+    A round that stops is waited for again: the server keeps what has arrived. ``scores`` and
+    ``results.csv`` in the site's folder hold the outcome; it goes nowhere else.
+
+    Raises
+    ------
+    FederationError
+        Where server and site do not trust each other's certificates.
+    """
+    site = open_site(settings, progress=progress)
+    site.prepare()
+    clear_state(settings.out)
+    _wait_for_server(kit, tell)
+    with Engine(kit, settings) as engine:
+        told, sent = read_state(settings.out), len(site.ledger.entries())
+        while told["state"] != "done":
+            time.sleep(POLL_SECONDS)
+            engine.check()
+            state, entries = read_state(settings.out), site.ledger.entries()
+            if len(entries) > sent:
+                tell(_left(entries[sent:]))
+            if state != told:
+                tell(_told(state))
+            told, sent = state, len(entries)
+        results = _results(site, settings, seed=told["seed"])
+        _wait(lambda: not engine.busy(), engine, LINGER_SECONDS)
+    return results
+
+
+def _results(site: Site, settings: SiteSettings, *, seed: int) -> list[Result]:
+    """Score the site's machines and write scores and results into its folder."""
+    scores = site.score()
+    for own in scores:
+        write_scores(settings.out / "scores", own.test)
+    results = [row for own in scores for row in site_results(own, seed)]
+    write_results(settings.out / "results.csv", results)
+    return results
+
+
+def _follow(
+    settings: ServerSettings, session: Operator, job: str, engine: Engine, log: LogReader
+) -> str | None:
+    """Report a round until the engine has put it away; return how the engine saw it end."""
+    ended = None
+    while read_state(settings.out)["state"] == "waiting" and ended is None:
+        time.sleep(POLL_SECONDS)
+        engine.check()
+        log.poll()
+        ended = session.finished(job)
+    log.poll()
+    _wait(lambda: session.finished(job) is not None, engine, LINGER_SECONDS)
+    return session.finished(job)
+
+
+def _wait_for_sites(
+    session: Operator, names: list[str], engine: Engine, wait_seconds: float, tell: Tell
+) -> None:
+    missing: list[str] | None = None
+
+    def complete() -> bool:
+        nonlocal missing
+        connected = session.connected()
+        now_missing = [name for name in names if name not in connected]
+        if now_missing and now_missing != missing:
+            tell(
+                f"{len(connected)} of {len(names)} sites are here; waiting for {_list(now_missing)}"
+            )
+        missing = now_missing
+        return not missing
+
+    if not _wait(complete, engine, wait_seconds):
+        raise FederationError(
+            f"{_list(missing or [])} did not come within {wait_seconds:g} s: start thrum "
+            f"collaborate client there, or wait longer with --wait"
+        )
+
+
+def _wait_for_server(kit: Kit, tell: Tell) -> None:
+    told = -TELL_AGAIN_SECONDS
+    while not reachable(kit):
+        if time.monotonic() - told >= TELL_AGAIN_SECONDS:
+            tell(f"no server at {kit.host}:{kit.port} yet; waiting for it (Ctrl-C ends)")
+            told = time.monotonic()
+        time.sleep(POLL_SECONDS)
+    tell(
+        f"the server at {kit.host}:{kit.port} is here; waiting for the round to begin (Ctrl-C ends)"
+    )
+
+
+def _wait(condition: Callable[[], bool], engine: Engine, seconds: float) -> bool:
+    """Wait until `condition` holds, at most `seconds`; return whether it does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        engine.check()
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _told(state: dict[str, Any]) -> str:
+    line = {
+        "waiting": "waiting for the round to begin",
+        "running": "the round runs",
+        "stopped": f"{state.get('reason')}; waiting for the server to go on (Ctrl-C ends)",
+        "done": "the round is done",
+    }[state["state"]]
+    return f"{line}. Here failed {state['failure']}" if "failure" in state else line
+
+
+def _left(entries: list[Entry]) -> str:
+    clips, n_bytes = sum(entry.clips for entry in entries), total_bytes(entries)
+    what = ", ".join(dict.fromkeys(entry.what for entry in entries))
+    return f"left this site: {what} ({clips} clips, {n_bytes:,} bytes)"
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,129 @@
+"""What a command hands to the engine's processes on its own machine: a file, named by a variable.
+
+Nothing of it travels: the server never sends a path to a site, nor a site to the server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from thrum import config, storage
+from thrum.errors import ConfigError, UsageError
+from thrum.federation.protocol import MachineKey, checked_name
+from thrum.federation.server import Algorithm
+from thrum.systems.embedding_sharing import Config
+
+VARIABLE = "THRUM_ROUND_SETTINGS"
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """Where a site's recordings are and what embeds them.
+
+    Parameters
+    ----------
+    name
+        The site, as its certificate names it.
+    data
+        The folder of recordings.
+    out
+        The site's own folder: embeddings, ledger, what came down, scores.
+    embedder
+        The name of the embedder; features are taken as they are.
+    layout
+        The dataset's reader; None finds it out.
+    """
+
+    name: str
+    data: Path
+    out: Path
+    embedder: str = "logmel"
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """A round, as the server runs it.
+
+    Parameters
+    ----------
+    out
+        The server's store: pieces, checkpoints, classifiers.
+    registry
+        For each site the machines that it may speak for, as ``machine/machine_id``.
+    algorithm
+        1: the classifier goes down. 2: the test embeddings come up and the scores go down.
+    seed, device, per_machine_type, config
+        As `thrum.federation.server.Server` has them.
+    answer_seconds
+        How long a site may take to answer one question, its transfer included.
+    """
+
+    out: Path
+    registry: dict[str, tuple[str, ...]]
+    algorithm: Algorithm = 1
+    seed: int = 0
+    device: str = "auto"
+    per_machine_type: bool = False
+    config: Config = field(default_factory=Config)
+    answer_seconds: float = 600.0
+
+    @property
+    def keys(self) -> dict[str, list[MachineKey]]:
+        """The registry with its machines as keys."""
+        return {
+            site: [_machine_key(text, site) for text in machines]
+            for site, machines in self.registry.items()
+        }
+
+
+def write_settings(path: Path, settings: SiteSettings | ServerSettings) -> None:
+    """Write settings where the engine's processes will read them."""
+    storage.write_json(path, config.to_mapping(settings))
+
+
+def read_settings(kind: type[S]) -> S:
+    """Read, in a process of the engine, what the command that started it wrote."""
+    path = Path(os.environ[VARIABLE])
+    return config.from_mapping(kind, storage.read_json(path), where=str(path))
+
+
+def read_registry(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read which sites take part and which machines each may speak for.
+
+    ::
+
+        [sites]
+        north = ["fan/id_00"]
+        south = ["fan/id_02", "pump/id_00"]
+
+    Raises
+    ------
+    ConfigError
+        Where the file is missing or malformed, or a machine is registered to two sites.
+    """
+    sites = config.read_toml(path).get("sites")
+    if not isinstance(sites, Mapping) or not sites:
+        raise ConfigError(f'{path}: wanted a table [sites] with lines as north = ["fan/id_00"]')
+    owner: dict[MachineKey, str] = {}
+    for site, machines in sites.items():
+        if not isinstance(machines, list) or not machines:
+            raise ConfigError(f'{path}: {site} = {machines!r}, wanted a list such as ["fan/id_00"]')
+        for text in machines:
+            key = _machine_key(text, site)
+            if key in owner:
+                raise ConfigError(f"{path}: {text} is registered to {owner[key]} and to {site}")
+            owner[key] = site
+    return {site: tuple(machines) for site, machines in sites.items()}
+
+
+def _machine_key(text: object, site: str) -> MachineKey:
+    machine, separator, machine_id = str(text).partition("/")
+    if not separator:
+        raise UsageError(f"{site}: {text!r} is no machine; wanted machine/machine_id, as fan/id_00")
+    return checked_name(machine), checked_name(machine_id)
