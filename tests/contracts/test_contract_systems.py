@@ -1,0 +1,112 @@
+"""What every registered system promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import machines
+from thrum import config as configs
+from thrum.datasets import open_dataset
+from thrum.errors import DataError, NotFittedError
+from thrum.evaluation.metrics import auc
+from thrum.systems import SYSTEMS, System, create_system, load_system
+from thrum.types import Dataset, Scores
+
+QUICK: dict[str, list[str]] = {
+    "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+}
+"""Settings that make a system train in seconds; without an entry it trains with its defaults."""
+
+pytestmark = pytest.mark.parametrize("name", sorted(SYSTEMS))
+
+
+def system(name: str, **settings: Any) -> System:
+    kind = SYSTEMS.load(name)
+    config = configs.with_overrides(kind.Config(), QUICK.get(name, []))
+    return create_system(name, config, device="cpu", **settings)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(machines.write_sound(tmp_path_factory.mktemp("data"), clips=12))
+
+
+@pytest.fixture(scope="module")
+def fitted(dataset: Dataset) -> dict[str, System]:
+    return {}
+
+
+def fit(name: str, dataset: Dataset, fitted: dict[str, System]) -> System:
+    if name not in fitted:
+        fitted[name] = system(name).fit(dataset.where(split="train"))
+    return fitted[name]
+
+
+def same(one: Scores, other: Scores) -> bool:
+    return all(np.array_equal(one.columns[m], other.columns[m]) for m in one.columns)
+
+
+def test_it_beats_chance_clearly(name: str, dataset: Dataset, fitted: dict[str, System]) -> None:
+    test = dataset.where(split="test")
+    scores = fit(name, dataset, fitted).score(test)
+    for machine in dataset.machines:
+        rows = [row for row, clip in enumerate(test) if clip.machine == machine]
+        labels = [test.clips[row].label == "anomaly" for row in rows]
+        assert auc(labels, scores.columns[scores.selected][rows]) > 0.8
+
+
+def test_scores_come_in_the_order_of_the_clips(
+    name: str, dataset: Dataset, fitted: dict[str, System]
+) -> None:
+    clips = list(dataset.where(split="test"))
+    own = fit(name, dataset, fitted)
+    forwards, backwards = own.score(clips), own.score(clips[::-1])
+    assert list(forwards.clips) == clips
+    for method, column in forwards.columns.items():
+        assert column.dtype == np.float64
+        np.testing.assert_allclose(backwards.columns[method][::-1], column, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loaded_system_scores_bit_equal(
+    name: str, dataset: Dataset, fitted: dict[str, System], tmp_path: Path
+) -> None:
+    test = dataset.where(split="test")
+    own = fit(name, dataset, fitted)
+    own.save(tmp_path)
+    loaded = load_system(tmp_path, device="cpu")
+    assert type(loaded) is type(own)
+    assert loaded.machine_keys == own.machine_keys == list(dataset.machine_keys)
+    assert same(loaded.score(test), own.score(test))
+
+
+def test_the_seed_decides_all_and_a_run_can_be_resumed(
+    name: str, dataset: Dataset, fitted: dict[str, System], tmp_path: Path
+) -> None:
+    train, test = dataset.where(split="train"), dataset.where(split="test")
+    wanted = fit(name, dataset, fitted).score(test)
+    stages: list[str] = []
+
+    def stop_half_way(stage: str, done: int, total: int) -> None:
+        stages.append(stage)
+        if total > 1 and done == total // 2 and stage != "embed":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        system(name, folder=tmp_path, progress=stop_half_way).fit(train)
+    resumed = system(name, folder=tmp_path).fit(train)
+    assert same(resumed.score(test), wanted)
+
+
+def test_what_cannot_be_scored_is_said(
+    name: str, dataset: Dataset, fitted: dict[str, System]
+) -> None:
+    with pytest.raises(NotFittedError, match="before fit"):
+        system(name).score(dataset)
+    stranger = dataset.where(machine="machine0").clips[0]
+    stranger = type(stranger)(stranger.path, "machine0", "id_99", "test")
+    with pytest.raises(DataError, match="machine0/id_99 was not learnt"):
+        fit(name, dataset, fitted).score([stranger])
