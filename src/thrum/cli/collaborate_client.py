@@ -32,17 +32,20 @@ def client(
     own_kit = read_kit(kit, role="site")
     settings = SiteSettings(own_kit.name, data.resolve(), out.resolve(), embedder, layout)
     with console.progress(quiet=json) as progress:
-        results = take_part(
+        results, notes = take_part(
             own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress
         )
     if json:
-        console.print_json({"out": str(out), "results": [asdict(row) for row in results]})
+        rows = [asdict(row) for row in results]
+        console.print_json({"out": str(out), "results": rows, "notes": notes})
         return
     cells = [
         [row.machine, row.machine_id, row.method, _figure(row.auc), _figure(row.pauc)]
         for row in results
     ]
     console.print_table("", ["machine", "machine_id", "method", "auc", "pauc"], cells)
+    for note in notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"scores:  {out / 'scores'}")
     typer.echo(f"results: {out / 'results.csv'}")
     typer.echo(f"what has left this site: thrum collaborate ledger {out}")

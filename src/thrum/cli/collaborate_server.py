@@ -68,5 +68,5 @@ def server(
     rows = [[site, ", ".join(machines)] for site, machines in outcome["sites"].items()]
     console.print_table("the round is done", ["site", "machines"], rows)
     for machine in outcome["alone"]:
-        typer.echo(f"{machine} had nothing to be told apart from, so it learnt nothing")
+        typer.echo(f"note: {machine} is alone: no other machine ID to be told apart from")
     typer.echo(f"store and classifiers: {out}")

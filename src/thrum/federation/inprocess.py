@@ -13,7 +13,7 @@ from thrum.embedders.base import Embedder
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
 from thrum.federation.protocol import MachineKey
-from thrum.federation.server import Algorithm, Outcome, Server
+from thrum.federation.server import Algorithm, Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
@@ -132,17 +132,18 @@ def simulate(
     write_results(folder / "results.csv", results)
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
-    notes = _notes(outcome, embedder)
+    notes = notes_of(outcome.alone, invertible=embedder.invertible)
     return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 
-def _notes(outcome: Outcome, embedder: Embedder) -> list[str]:
+def notes_of(alone: Sequence[MachineKey], *, invertible: bool) -> list[str]:
+    """Return what a reader of a round's results must know."""
     notes = [
         f"{'/'.join(key)} is alone: there is no other machine ID to be told apart from, so it has local "
         f"scores only; more sites have to join"
-        for key in outcome.alone
+        for key in alone
     ]
-    if embedder.invertible:
+    if invertible:
         notes.append(
             "the embeddings shared here are log-mel spectra, which can be turned back into sound: "
             "choose an embedder with pretrained weights before recordings are confidential"

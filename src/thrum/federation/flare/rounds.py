@@ -16,7 +16,7 @@ from thrum.federation.flare.kit import Kit, reachable, require_free_port
 from thrum.federation.flare.operator import Operator, logged_in
 from thrum.federation.flare.settings import ServerSettings, SiteSettings
 from thrum.federation.flare.state import LogReader, clear_state, read_state
-from thrum.federation.inprocess import site_results
+from thrum.federation.inprocess import notes_of, site_results
 from thrum.federation.ledger import Entry, total_bytes
 from thrum.federation.site import Site
 from thrum.types import Progress
@@ -88,11 +88,18 @@ def serve(
     return {key: value for key, value in state.items() if key != "state"}
 
 
-def take_part(kit: Kit, settings: SiteSettings, *, tell: Tell, progress: Progress) -> list[Result]:
+def take_part(
+    kit: Kit, settings: SiteSettings, *, tell: Tell, progress: Progress
+) -> tuple[list[Result], list[str]]:
     """Take part in one round as a site: embed, answer the server, score one's own machines.
 
     A round that stops is waited for again: the server keeps what has arrived. ``scores`` and
     ``results.csv`` in the site's folder hold the outcome; it goes nowhere else.
+
+    Returns
+    -------
+    results, notes
+        A result for each machine ID and method, and what a reader of them must know.
 
     Raises
     ------
@@ -114,19 +121,14 @@ def take_part(kit: Kit, settings: SiteSettings, *, tell: Tell, progress: Progres
             if state != told:
                 tell(_told(state))
             told, sent = state, len(entries)
-        results = _results(site, settings, seed=told["seed"])
+        scores = site.score()
+        for own in scores:
+            write_scores(settings.out / "scores", own.test)
+        results = [row for own in scores for row in site_results(own, told["seed"])]
+        write_results(settings.out / "results.csv", results)
         _wait(lambda: not engine.busy(), engine, LINGER_SECONDS)
-    return results
-
-
-def _results(site: Site, settings: SiteSettings, *, seed: int) -> list[Result]:
-    """Score the site's machines and write scores and results into its folder."""
-    scores = site.score()
-    for own in scores:
-        write_scores(settings.out / "scores", own.test)
-    results = [row for own in scores for row in site_results(own, seed)]
-    write_results(settings.out / "results.csv", results)
-    return results
+    alone = [own.key for own in scores if "collaborative" not in own.scores]
+    return results, notes_of(alone, invertible=site.embedder.invertible)
 
 
 def _follow(
