@@ -18,6 +18,7 @@ from thrum.types import Dataset, Scores
 
 QUICK: dict[str, list[str]] = {
     "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+    "self-supervised": ["width=48", "pooled_width=96", "embedding_size=64", "epochs=5"],
 }
 """Settings that make a system train in seconds; without an entry it trains with its defaults."""
 
