@@ -1,4 +1,4 @@
-"""Reading a submission and putting it beside the truth."""
+"""Reading a submission and putting it beside the truth; writing one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from thrum import storage
 from thrum.errors import EvaluationError
 from thrum.evaluation.dcase.rows import read_flags, read_scores, require_same
 from thrum.evaluation.dcase.rules import parts_in, require_year
 from thrum.evaluation.dcase.truth import Truth
+from thrum.types import Scores
+
+TEST_FOLDERS = ("test", "source_test", "target_test")
 
 
 class Section(NamedTuple):
@@ -79,3 +83,23 @@ def pooled(sections: Iterable[Section]) -> Section:
         np.concatenate(scores),
         None if decisions[0] is None else np.concatenate(decisions),
     )
+
+
+def write_submission(folder: Path, scores: Scores) -> list[Path]:
+    """Write the selected scores in the challenge's form, ``anomaly_score_<part>.csv``.
+
+    Clips in folders that are called otherwise than the challenge's test folders are left out: their
+    data have no official evaluation.
+    """
+    rows: dict[str, list[tuple[str, float]]] = {}
+    for clip, score in zip(scores.clips, scores.columns[scores.selected], strict=True):
+        kind = clip.path.parent.name
+        if clip.row is None and kind in TEST_FOLDERS:
+            part = f"{clip.machine}_{clip.machine_id}_{kind}"
+            rows.setdefault(part, []).append((clip.path.name, float(score)))
+    paths = []
+    for part, cells in sorted(rows.items()):
+        path = folder / f"anomaly_score_{part}.csv"
+        storage.write_text(path, "".join(f"{name},{score!r}\n" for name, score in cells))
+        paths.append(path)
+    return paths

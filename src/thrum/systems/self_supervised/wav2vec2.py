@@ -99,6 +99,7 @@ def read_network(folder: Path) -> nn.Module:
     """
     try:
         from transformers import Wav2Vec2Model
+        from transformers.utils import logging as chatter
     except ImportError as error:
         raise UsageError(
             "wav2vec 2.0 needs the package transformers: pip install 'thrum[ssl]'"
@@ -109,6 +110,7 @@ def read_network(folder: Path) -> nn.Module:
                 f"no {name} in {folder}: wanted a folder of transformers' Wav2Vec2Model, with "
                 f"config.json and model.safetensors"
             )
+    chatter.disable_progress_bar()
     try:
         network, report = Wav2Vec2Model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
