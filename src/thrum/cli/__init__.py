@@ -1,5 +1,11 @@
 """The command line: one file a verb, and the only place that prints."""
 
-from thrum.cli.main import main
+import os
+
+# Idle threads of OpenMP that spin take the processor from those that work: on two busy cores five
+# times the time. It must be said before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from thrum.cli.main import main  # noqa: E402
 
 __all__ = ["main"]
