@@ -6,6 +6,6 @@ import os
 # times the time. It must be said before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from thrum.cli.main import main  # noqa: E402
+from thrum.cli.main import main
 
 __all__ = ["main"]

@@ -31,7 +31,7 @@ def list_(
             "licence": checkpoint.licence,
             "bytes": checkpoint.file_bytes,
             "sha256": checkpoint.sha256,
-            "source": checkpoint.url,
+            "source": checkpoint.url or checkpoint.page,
         }
         for checkpoint in CHECKPOINTS.values()
     ]

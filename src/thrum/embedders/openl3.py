@@ -54,6 +54,8 @@ class OpenL3(PretrainedEmbedder):
     hop_seconds = WINDOW_HOP_SAMPLES / MODEL_RATE
     first_seconds = 0.0
     min_samples = 1
+    windows_per_batch = 8
+    memory_format = torch.channels_last
     stack_frames = 32
     stack_hop = 4
 

@@ -30,6 +30,7 @@ class Cnn14(PretrainedEmbedder):
     hop_seconds = WINDOW_HOP_SAMPLES / MODEL_RATE
     first_seconds = 0.5
     min_samples = WINDOW_SAMPLES
+    windows_per_batch = 30
     stack_frames = 32
     stack_hop = 4
 
