@@ -7,7 +7,7 @@ import sys
 import typer
 
 import thrum
-from thrum.cli import collaborate, data, demo, embed, evaluate, score, train, weights
+from thrum.cli import collaborate, data, demo, embed, evaluate, fine_tune, score, train, weights
 from thrum.errors import ThrumError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(collaborate.app, name="collaborate")
 app.command("train")(train.train)
+app.command("fine-tune")(fine_tune.fine_tune)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)

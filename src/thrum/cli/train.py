@@ -27,6 +27,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Fit a system on the training split; score the test split where there is one."""
@@ -34,8 +35,10 @@ def train(
     from thrum import storage
     from thrum.datasets import open_dataset
     from thrum.errors import ConfigError
+    from thrum.evaluation.dcase.submission import write_submission
     from thrum.evaluation.table import comparison, results_of, write_results, write_scores
     from thrum.systems.base import SYSTEMS
+    from thrum.systems.summary import write_summary
 
     if out.exists() and any(out.iterdir()) and not resume:
         raise ConfigError(
@@ -58,6 +61,9 @@ def train(
         results += results_of(scores, seed=seed, method_names={scores.selected: "selected"})
         write_scores(out / "scores", scores)
         write_results(out / "results.csv", results)
+        submission = write_submission(out / "submission", scores)
+        if report:
+            write_summary(out / "report.html", fitted, scores, name=system, data=dataset.name)
         header, rows = comparison(results)
         if json:
             console.print_json({"out": str(out), "header": header, "rows": rows})
@@ -68,3 +74,7 @@ def train(
             console.print_table("AUC", header, cells)
     if not json:
         typer.echo(f"model: {out / 'model.safetensors'}")
+        if scores is not None and report:
+            typer.echo(f"report: {out / 'report.html'}")
+        if scores is not None and submission:
+            typer.echo(f"for thrum evaluate: {out / 'submission'}")

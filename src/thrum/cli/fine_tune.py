@@ -1,0 +1,64 @@
+"""``thrum fine-tune``: bring wav2vec 2.0 closer to machine sound before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thrum.cli import console
+
+
+def fine_tune(
+    data: Annotated[
+        Path, typer.Option(help="A dataset of recordings; its training split is used.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder that the network is written to.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with config.json and model.safetensors to begin with; else the base model "
+            "that 'thrum weights fetch wav2vec2_base' stored."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    layout: Annotated[
+        str | None, typer.Option(help="mimii, dcase or folder; else found out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Fine-tune wav2vec 2.0 on normal machine sound, for thrum train --set wav2vec2=FOLDER."""
+    from thrum import config as configs
+    from thrum.datasets import open_dataset
+    from thrum.errors import ConfigError
+    from thrum.systems.self_supervised.fine_tuning import FineTuning
+    from thrum.systems.self_supervised.fine_tuning import fine_tune as run
+
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise ConfigError(
+            f"{out} is not empty: say --resume to go on there, or choose another --out"
+        )
+    chosen = configs.with_overrides(FineTuning(), settings or [])
+    dataset = open_dataset(data, layout=layout)
+    with console.progress(quiet=json) as progress:
+        losses = run(
+            dataset.where(split="train"),
+            out,
+            weights=weights,
+            config=chosen,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    if json:
+        console.print_json({"out": str(out), "losses": losses})
+    else:
+        typer.echo(f"loss {losses[0]:.3f} in the first epoch, {losses[-1]:.3f} in the last")
+        typer.echo(f"network: {out / 'model.safetensors'}")
