@@ -55,6 +55,9 @@ class OpenL3(PretrainedEmbedder):
     first_seconds = 0.0
     min_samples = 1
     windows_per_batch = 8
+    # Its spectrograms reach down to 1e-8 of the loudest: float32 would fill the band above 8 kHz with
+    # rounding that the original does not have.
+    resampling_dtype = torch.float64
     memory_format = torch.channels_last
     stack_frames = 32
     stack_hop = 4

@@ -46,6 +46,7 @@ class PretrainedEmbedder(Embedder):
     """The centre of the first frame."""
     windows_per_batch: ClassVar[int] = 16
     """Windows that the network is given at a time: bounds its memory."""
+    resampling_dtype: ClassVar[torch.dtype] = torch.float32
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     """The order of the weights in memory: whichever was measured to be faster on a CPU."""
 
@@ -72,8 +73,8 @@ class PretrainedEmbedder(Embedder):
     @torch.inference_mode()
     def frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Embed audio (B, S) at 16 kHz; see `Embedder.frames`."""
-        audio = self._checked(audio).to(self._device)
-        audio = resample(audio, self.sample_rate, self.model_rate, method=self.resampler)
+        audio = self._checked(audio).to(self._device, self.resampling_dtype)
+        audio = resample(audio, self.sample_rate, self.model_rate, method=self.resampler).float()
         embeddings = self._embed(pad_to_length(audio, self.min_samples)).float()  # (B, T, D)
         return embeddings, self._times(embeddings, first_seconds=self.first_seconds)
 
