@@ -1,0 +1,240 @@
+"""A whole deployment on loopback: provisioning, a server, two sites, mutual TLS, both algorithms."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+import machines
+from provisioning import free_port, provision
+from thrum.datasets import open_dataset
+from thrum.embedders import create_embedder
+from thrum.federation.flare.engine import Engine
+from thrum.federation.flare.kit import read_kit
+from thrum.federation.flare.settings import SiteSettings
+from thrum.federation.inprocess import simulate
+from thrum.federation.ledger import Entry, Ledger
+from thrum.systems.embedding_sharing import preset_config
+
+pytest.importorskip("nvflare")
+SETTINGS = ["epochs=2", "members=2", "batch_size=64"]
+SITES = {"north": "machine0", "south": "machine1"}
+ROUND_SECONDS = 240
+
+
+@contextmanager
+def thrum(log: Path, *words: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``thrum collaborate``; it and all that it started are gone when the block is left."""
+    command = [sys.executable, "-m", "thrum", "collaborate", *map(str, words)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself, as it should
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+        process.wait()
+
+
+def left_running(folder: Path) -> list[str]:
+    """Return the command lines that speak of `folder`."""
+    lines = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            lines.append(" ".join(process.cmdline()))
+    return [line for line in lines if str(folder) in line]
+
+
+class Collaboration:
+    """Kits, data and the folders of a server and two sites."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        port = free_port()
+        self.kits = provision(folder / "real", port=port)
+        self.forged = provision(folder / "forged", port=port)
+        self.data = machines.write_sound(folder / "data", machines=2)
+        for site, machine in SITES.items():
+            shutil.copytree(self.data / machine, folder / site / machine)
+        lines = [f'{site} = ["{machine}/id_00"]' for site, machine in SITES.items()]
+        (folder / "sites.toml").write_text("[sites]\n" + "\n".join(lines), encoding="utf-8")
+
+    def server(self, *, algorithm: int) -> list[object]:
+        words: list[object] = ["server", "--kit", self.kits, "--sites", self.folder / "sites.toml"]
+        words += ["--out", self.folder / "hub", "--algorithm", algorithm, "--device", "cpu"]
+        return [*words, *(word for setting in SETTINGS for word in ("--set", setting))]
+
+    def client(self, site: str, *, kit: Path) -> list[object]:
+        return ["client", "--kit", kit, "--data", self.folder / site, "--out", self.out(site)]
+
+    def out(self, site: str) -> Path:
+        return self.folder / f"{site}-out"
+
+    def ledger(self, site: str) -> list[Entry]:
+        return Ledger(self.out(site) / "ledger.jsonl").entries()
+
+    def run_round(self, *, algorithm: int) -> None:
+        """Run server and sites until all have ended well."""
+        log = self.folder / "server.log"
+        sites = {site: self.folder / f"{site}.log" for site in SITES}
+        with (
+            thrum(log, *self.server(algorithm=algorithm)) as server,
+            thrum(sites["north"], *self.client("north", kit=self.kits / "north")) as north,
+            thrum(sites["south"], *self.client("south", kit=self.kits / "south")) as south,
+        ):
+            deadline = time.monotonic() + ROUND_SECONDS
+            processes = (server, north, south)
+            codes = [process.wait(max(deadline - time.monotonic(), 0)) for process in processes]
+        said = "\n".join(path.read_text(encoding="utf-8") for path in (log, *sites.values()))
+        assert codes == [0, 0, 0], said
+        assert left_running(self.folder) == []
+
+
+def scores_of(path: Path) -> dict[str, dict[str, float]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            row["clip"]: {name: float(row[name]) for name in ("local", "collaborative", "fused")}
+            for row in csv.DictReader(file)
+        }
+
+
+@pytest.fixture(scope="module")
+def collaboration(tmp_path_factory: pytest.TempPathFactory) -> Collaboration:
+    return Collaboration(tmp_path_factory.mktemp("deployed"))
+
+
+@pytest.fixture(scope="module")
+def simulated(collaboration: Collaboration) -> dict[str, dict[str, dict[str, float]]]:
+    """The scores of the same round in one process, for each site."""
+    out = collaboration.folder / "simulated"
+    simulate(
+        open_dataset(collaboration.data),
+        embedder=create_embedder("logmel"),
+        config=preset_config("compact", assignments=SETTINGS),
+        folder=out,
+        device="cpu",
+        centralised=False,
+    )
+    return {
+        site: scores_of(out / "scores" / f"{machine}_id_00.csv") for site, machine in SITES.items()
+    }
+
+
+def what_left(entries: list[Entry]) -> set[tuple[str, str]]:
+    """Return kinds and, for embeddings and manifests, the split that they were of."""
+    return {
+        (entry.what, next((s for s in ("train", "test") if s in entry.detail.split(", ")), ""))
+        for entry in entries
+    }
+
+
+Simulated = dict[str, dict[str, dict[str, float]]]
+
+
+@pytest.mark.timeout(600)
+def test_both_algorithms_over_the_network_score_as_in_one_process(
+    collaboration: Collaboration, simulated: Simulated
+) -> None:
+    """Two rounds in one store: what the first has brought the second does not send again."""
+    stranger = collaboration.client("north", kit=collaboration.forged / "north")
+    stranger[-1] = collaboration.folder / "stranger-out"
+    with thrum(collaboration.folder / "stranger.log", *stranger) as process:
+        collaboration.run_round(algorithm=1)
+        assert process.wait(60) == 1
+    said = (collaboration.folder / "stranger.log").read_text(encoding="utf-8")
+    assert "not the one of this kit" in said
+    assert not (collaboration.folder / "stranger-out" / "ledger.jsonl").exists()
+
+    after_first = {}
+    for site, machine in SITES.items():
+        scores = scores_of(collaboration.out(site) / "scores" / f"{machine}_id_00.csv")
+        assert scores == simulated[site]
+        assert {path.name for path in collaboration.out(site).glob("classifiers/*")} == {"all"}
+        after_first[site] = collaboration.ledger(site)
+        assert what_left(after_first[site]) == {
+            ("description", ""),
+            ("manifest", "train"),
+            ("embeddings", "train"),
+            ("acknowledgement", ""),
+        }
+
+    collaboration.run_round(algorithm=2)
+    for site, machine in SITES.items():
+        scores = scores_of(collaboration.out(site) / "scores" / f"{machine}_id_00.csv")
+        assert scores == simulated[site]
+        assert not list(collaboration.out(site).glob("classifiers/*"))
+        later = collaboration.ledger(site)[len(after_first[site]) :]
+        assert what_left(later) == {
+            ("description", ""),
+            ("manifest", "train"),
+            ("manifest", "test"),
+            ("embeddings", "test"),
+            ("acknowledgement", ""),
+        }
+
+
+def wait_for(word: str, log: Path, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not (log.exists() and word in log.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, f"{word!r} never came in {log}"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
+    collaboration = Collaboration(tmp_path)
+    sites = {site: collaboration.client(site, kit=collaboration.kits / site) for site in SITES}
+    log = tmp_path / "server.log"
+    words = collaboration.server(algorithm=1)
+    with (
+        thrum(tmp_path / "north.log", *sites["north"]) as north,
+        thrum(tmp_path / "south.log", *sites["south"]) as south,
+    ):
+        with thrum(log, *words, "--set", "epochs=100000") as server:
+            wait_for("training the ID classifier", log, seconds=ROUND_SECONDS)
+            server.kill()
+        deadline = time.monotonic() + 10
+        while left_running(collaboration.kits / "localhost"):
+            assert time.monotonic() < deadline, "the engine outlives the command that started it"
+            time.sleep(0.2)
+        with thrum(log, *words) as server:
+            codes = [process.wait(ROUND_SECONDS) for process in (server, north, south)]
+    assert codes == [0, 0, 0], log.read_text(encoding="utf-8")
+    for site in SITES:
+        sent = [entry.detail for entry in collaboration.ledger(site) if entry.what == "embeddings"]
+        assert len(sent) == len(set(sent)) > 0
+
+
+@pytest.mark.slow
+def test_a_site_cannot_take_part_under_the_name_of_another(tmp_path: Path) -> None:
+    """The kit of south that says it is north: the server goes by the certificate."""
+    collaboration = Collaboration(tmp_path)
+    log = tmp_path / "server.log"
+    with thrum(log, *collaboration.server(algorithm=1)) as server:
+        wait_for("0 of 2 sites are here", log)
+        impostor = replace(read_kit(collaboration.kits / "south", role="site"), name="north")
+        settings = SiteSettings("north", collaboration.data, tmp_path / "impostor")
+        with Engine(impostor, settings):
+            refusal = "authenticated as 'south' but claimed endpoint 'north'"
+            wait_for(refusal, tmp_path / "hub" / "engine" / "log.txt")
+            time.sleep(2)
+        assert server.poll() is None
+    assert "1 of 2" not in log.read_text(encoding="utf-8")

@@ -1,0 +1,368 @@
+"""The adapter's parts, each without a running engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+import machines
+from provisioning import free_port, provision
+from thrum.errors import ConfigError, FederationError, ProtocolError, ThrumError
+from thrum.federation.flare import kit as kits
+from thrum.federation.flare.kit import Kit, reachable, read_kit, require_free_port, server_kits
+from thrum.federation.flare.operator import write_job
+from thrum.federation.flare.policy import write_policy
+from thrum.federation.flare.settings import (
+    VARIABLE,
+    ServerSettings,
+    SiteSettings,
+    read_registry,
+    read_settings,
+    write_settings,
+)
+from thrum.federation.flare.state import LogReader, ProgressLog
+from thrum.systems.embedding_sharing import PRESETS
+
+pytest.importorskip("nvflare")
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def provisioned(tmp_path_factory: pytest.TempPathFactory, port: int) -> Path:
+    return provision(tmp_path_factory.mktemp("kits") / "real", port=port)
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory, port: int) -> Path:
+    return provision(tmp_path_factory.mktemp("kits") / "foreign", port=port)
+
+
+# Kits
+
+
+def test_a_kit_says_who_it_is_and_where_the_server_is(provisioned: Path, port: int) -> None:
+    kit = read_kit(provisioned / "north", role="site")
+    assert (kit.name, kit.organisation, kit.host, kit.port) == ("north", "north", "localhost", port)
+    server, operator = server_kits(provisioned)
+    assert (server.name, operator.name) == ("localhost", "operator@example.org")
+
+
+def test_a_kit_of_another_role_is_refused(provisioned: Path) -> None:
+    with pytest.raises(ConfigError, match="holds the kit of a server, wanted that of a site"):
+        read_kit(provisioned / "localhost", role="site")
+    with pytest.raises(ConfigError, match="holds no kit"):
+        read_kit(provisioned, role="site")
+    with pytest.raises(ConfigError, match="0 kits of a server"):
+        server_kits(provisioned / "north")
+
+
+def test_a_damaged_kit_is_named(provisioned: Path, tmp_path: Path) -> None:
+    startup = tmp_path / "kit" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "fed_client.json").write_text("{}")
+    with pytest.raises(ConfigError, match="damaged"):
+        read_kit(tmp_path / "kit", role="site")
+
+
+def test_a_kit_whose_time_is_over_is_refused(
+    provisioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = SimpleNamespace(now=lambda zone: real.now(zone).replace(year=real.now(zone).year + 2))
+    real = kits.datetime
+    monkeypatch.setattr(kits, "datetime", later)
+    with pytest.raises(ConfigError, match="is valid from .* today is"):
+        read_kit(provisioned / "north", role="site")
+
+
+@contextmanager
+def tls_server(kit: Kit, *, trusting: Path) -> Iterator[None]:
+    """Listen as the server would: with its certificate, wanting one signed by `trusting`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(kit.startup / "server.crt", kit.startup / "server.key")
+    context.load_verify_locations(trusting)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    secure.recv(1)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", kit.port)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join(10)
+
+
+def test_nobody_listens_yet(provisioned: Path) -> None:
+    assert not reachable(read_kit(provisioned / "north", role="site"))
+
+
+def test_server_and_site_trust_each_other(provisioned: Path) -> None:
+    server, operator = server_kits(provisioned)
+    with tls_server(server, trusting=server.startup / "rootCA.pem"):
+        assert reachable(operator)
+
+
+def test_a_server_of_another_authority_is_told_apart(provisioned: Path, foreign: Path) -> None:
+    server, _ = server_kits(foreign)
+    with (
+        tls_server(server, trusting=server.startup / "rootCA.pem"),
+        pytest.raises(FederationError, match="not the one of this kit"),
+    ):
+        reachable(read_kit(provisioned / "north", role="site"))
+
+
+def test_a_certificate_of_another_authority_is_refused(provisioned: Path, foreign: Path) -> None:
+    server, _ = server_kits(provisioned)
+    with (
+        tls_server(server, trusting=foreign / "north" / "startup" / "rootCA.pem"),
+        pytest.raises(FederationError, match="refused the certificate of 'north'"),
+    ):
+        reachable(read_kit(provisioned / "north", role="site"))
+
+
+def test_a_port_in_use_is_named(provisioned: Path) -> None:
+    server, _ = server_kits(provisioned)
+    require_free_port(server)
+    with (
+        socket.create_server(("127.0.0.1", server.port)),
+        pytest.raises(FederationError, match=f"port {server.port} is in use"),
+    ):
+        require_free_port(server)
+
+
+# What a machine lets the engine do
+
+
+def classes_in(content: Any) -> set[str]:
+    """Return every class that a job's description names."""
+    if isinstance(content, dict):
+        own = {content["path"]} if "path" in content else set()
+        return own.union(*(classes_in(value) for value in content.values()))
+    if isinstance(content, list):
+        return set().union(*(classes_in(value) for value in content))
+    return set()
+
+
+def test_a_job_brings_no_code_and_only_what_both_sides_allow(
+    provisioned: Path, tmp_path: Path
+) -> None:
+    write_job(tmp_path / "job", ["north", "south"])
+    files = [path for path in (tmp_path / "job").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json"}
+    meta = json.loads((tmp_path / "job" / "meta.json").read_text())
+    assert meta["mandatory_clients"] == ["north", "south"]
+    named = set().union(*(classes_in(json.loads(path.read_text())) for path in files))
+    server, _ = server_kits(provisioned)
+    for kit in (server, read_kit(provisioned / "north", role="site")):
+        write_policy(kit, log=tmp_path / "log.txt")
+        resources = json.loads((kit.folder / "local" / "resources.json").read_text())
+        assert set(resources["class_allow_list"]) == named
+        assert resources["class_list_enforcement_mode"] == "enforce"
+        rights = json.loads((kit.folder / "local" / "authorization.json").read_text())
+        assert {right["byoc"] for right in rights["permissions"].values()} == {"none"}
+
+
+# Settings
+
+
+def test_settings_reach_the_engine_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = {"north": ("fan/id_00", "pump/id_00")}
+    settings = ServerSettings(
+        tmp_path, registry, algorithm=2, seed=3, per_machine_type=True, config=PRESETS["compact"]
+    )
+    write_settings(tmp_path / "settings.json", settings)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "settings.json"))
+    assert read_settings(ServerSettings) == settings
+    assert settings.keys == {"north": [("fan", "id_00"), ("pump", "id_00")]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "wanted a table"),
+        ('north = ["fan/id_00"]', "wanted a table"),
+        ('[sites]\nnorth = "fan/id_00"', "wanted a list"),
+        ('[sites]\nnorth = ["fan"]', "wanted machine/machine_id"),
+        ('[sites]\nnorth = ["fan/../x"]', "refused"),
+        ('[sites]\nnorth = ["a/b"]\nsouth = ["a/b"]', "registered to north and to south"),
+    ],
+)
+def test_a_registry_that_cannot_be_used_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "sites.toml").write_text(content)
+    with pytest.raises(ThrumError, match=message):
+        read_registry(tmp_path / "sites.toml")
+
+
+def test_progress_crosses_from_one_process_to_another(tmp_path: Path) -> None:
+    ProgressLog(tmp_path)("an earlier round", 1, 1)
+    seen: list[tuple[str, int, int]] = []
+    reader = LogReader(tmp_path, lambda stage, done, total: seen.append((stage, done, total)))
+    log = ProgressLog(tmp_path)
+    for done in range(1, 1001):
+        log("training", done, 1000)
+    log("sending", 1, 1)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"stage": "half a li')
+    reader.poll()
+    assert seen[-2:] == [("training", 1000, 1000), ("sending", 1, 1)]
+    assert len(seen) < 100  # five lines a second, not one a step
+    reader.poll()
+    assert seen[-1] == ("sending", 1, 1)
+
+
+# The endpoints
+
+
+class Line:
+    """The engine's handle of a site, whose calls fail as often as it is told."""
+
+    def __init__(self, failures: int, reply: Mapping[str, Any]) -> None:
+        self.failures = failures
+        self.reply = reply
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, *, timeout: float) -> Line:
+        assert timeout > 0
+        return self
+
+    def present(self) -> dict[str, Any]:
+        return {}
+
+    def answer(self, *, question: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        from nvflare.collab import CollabCallError
+
+        self.asked.append((question, arguments))
+        if len(self.asked) <= self.failures:
+            raise CollabCallError("north", "answer", TimeoutError("no answer"))
+        return self.reply
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> Callable[[Line], Any]:
+    from thrum.federation.flare import endpoints
+
+    monkeypatch.setattr(endpoints, "PAUSE_SECONDS", 0.0)
+    return lambda line: endpoints.RemoteSite("north", line, answer_seconds=1.0)
+
+
+def test_a_question_is_asked_again_where_the_network_fails(remote: Callable[[Line], Any]) -> None:
+    line = Line(2, {"answer": {"pieces": []}})
+    assert remote(line).manifest("train") == {"pieces": []}
+    assert line.asked == [("manifest", {"split": "train"})] * 3
+
+
+def test_a_site_that_stays_silent_is_named(remote: Callable[[Line], Any]) -> None:
+    with pytest.raises(FederationError, match=r"site 'north' was lost: 'chunk' failed 3 times"):
+        remote(Line(3, {})).chunk("train", 0)
+
+
+def test_a_failed_answer_is_not_asked_for_again(remote: Callable[[Line], Any]) -> None:
+    line = Line(0, {"failed": "StorageError"})
+    with pytest.raises(FederationError, match=r"'north' could not answer .*StorageError"):
+        remote(line).describe()
+    assert len(line.asked) == 1
+
+
+@pytest.fixture
+def asked_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """A site's endpoint, asked by whom one says."""
+    from nvflare.collab.api.context import get_call_context, set_call_context
+
+    from thrum.federation.flare.endpoints import SiteEndpoint
+
+    data = machines.write_sound(tmp_path / "data", machines=1)
+    write_settings(tmp_path / "settings.json", SiteSettings("north", data, tmp_path / "out"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "settings.json"))
+    before = get_call_context()
+
+    def as_caller(name: str) -> SiteEndpoint:
+        set_call_context(SimpleNamespace(caller=name, app=SimpleNamespace(name="north")))
+        return SiteEndpoint()
+
+    yield as_caller
+    set_call_context(before)
+
+
+def test_a_site_answers_the_server_only(asked_by: Callable[[str], Any]) -> None:
+    """The engine lets sites call each other; embeddings are for the server."""
+    site = asked_by("south")
+    for call in (
+        lambda: site.answer(question="describe", arguments={}),
+        lambda: site.conclude(state="done", outcome={}),
+        site.present,
+    ):
+        with pytest.raises(ProtocolError, match="'south' asked"):
+            call()
+    assert "answer" in asked_by("server").answer(question="describe", arguments={})
+
+
+@pytest.mark.parametrize("question", ["score", "__init__", "prepare", "forget"])
+def test_a_site_answers_no_other_questions(asked_by: Callable[[str], Any], question: str) -> None:
+    assert asked_by("server").answer(question=question, arguments={}) == {"failed": "ProtocolError"}
+
+
+def test_the_reason_of_a_failure_stays_at_the_site(
+    asked_by: Callable[[str], Any], tmp_path: Path
+) -> None:
+    for recording in (tmp_path / "data").rglob("*.wav"):
+        recording.unlink()
+    reply = asked_by("server").answer(question="describe", arguments={})
+    assert reply == {"failed": "DatasetError"}
+    assert (
+        str(tmp_path / "data")
+        in json.loads((tmp_path / "out" / "round.json").read_text())["failure"]
+    )
+
+
+# Processes
+
+
+def test_the_engine_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    child = (
+        "import os, time, pathlib\n"
+        "from thrum.federation.flare.process import end_with_parent\n"
+        "end_with_parent()\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    process = subprocess.Popen([sys.executable, "-c", parent], env=dict(os.environ))
+    try:
+        deadline = time.monotonic() + 30
+        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        watched = psutil.Process(int(pid.read_text()))
+    finally:
+        process.kill()
+        process.wait()
+    watched.wait(10)
+    assert not watched.is_running()
