@@ -5,6 +5,7 @@
 DATA is a dataset, or ``synthetic``: nine simulated sections in two domains with attributes (``--out``
 keeps them). ``--random-wav2vec2`` gives experiments 3 to 6 a small model with random weights, which shows
 that the path works and not that pretrained features help; ``--without-wav2vec2`` leaves the features out.
+``--profile`` trains the first experiment once under PyTorch's profiler instead.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SECTIONS = SyntheticConfig(
     test_anomaly_clips=20,
     domains=True,
     duration_seconds=4.0,
-    naming="2022",
+    naming=2022,
 )
 
 
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", nargs="*", default=[])
     parser.add_argument("--random-wav2vec2", action="store_true")
     parser.add_argument("--without-wav2vec2", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     out = arguments.out or Path(mkdtemp(prefix="thrum-"))
@@ -61,7 +63,8 @@ def main() -> None:
     )
     weights = random_wav2vec2(out / "wav2vec2") if arguments.random_wav2vec2 else None
 
-    report("k-NN on mean log-mel, k = 2", [nearest_log_mel(dataset)], dataset, out)
+    if not arguments.profile:
+        report("k-NN on mean log-mel, k = 2", [nearest_log_mel(dataset)], dataset, out)
     fitted: dict[tuple[Config, int], SelfSupervised] = {}
     for number in arguments.experiments:
         config = configs.load(Config, CONFIGS / f"self_supervised_experiment{number}.toml")
@@ -70,6 +73,9 @@ def main() -> None:
             config = replace(config, features=tuple(f for f in config.features if f != "wav2vec2"))
         if weights is not None and "wav2vec2" in config.features:
             config = replace(config, wav2vec2=weights)
+        if arguments.profile:
+            print_profile(config, dataset)
+            return
         scores = []
         for seed in arguments.seeds:
             # Experiments that differ in the score alone are one network.
@@ -102,6 +108,14 @@ def fit(config: Config, dataset: Dataset, seed: int) -> SelfSupervised:
         flush=True,
     )
     return system
+
+
+def print_profile(config: Config, dataset: Dataset) -> None:
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as watched:
+        fit(config, dataset, 0)
+    print(watched.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
 
 
 def report(title: str, scores: list[Scores], dataset: Dataset, out: Path) -> None:
