@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ import machines
 from provisioning import free_port, provision
 from thrum.errors import ConfigError, FederationError, ProtocolError, ThrumError
 from thrum.federation.flare import kit as kits
+from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.kit import Kit, reachable, read_kit, require_free_port, server_kits
 from thrum.federation.flare.operator import write_job
 from thrum.federation.flare.policy import write_policy
@@ -343,6 +345,33 @@ def test_the_reason_of_a_failure_stays_at_the_site(
 
 
 # Processes
+
+
+def test_a_kit_runs_once_at_a_time(provisioned: Path, tmp_path: Path) -> None:
+    kit = read_kit(provisioned / "south", role="site")
+    engine = Engine(kit, SiteSettings("south", tmp_path, tmp_path / "out"))
+    with (kit.folder / "thrum.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(FederationError, match="another thrum command runs with the kit"),
+            engine,
+        ):
+            pass
+    assert not (tmp_path / "out").exists()
+
+
+def test_starting_removes_what_the_engine_left_and_nothing_else(
+    provisioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = read_kit(provisioned / "south", role="site")
+    left = ["jobs", "snapshots", "6ca5ba8c-e733-4fc0-9028-378ec249fe52"]
+    kept = ["recordings", "startup", "local"]
+    for name in left + kept:
+        (kit.folder / name).mkdir(exist_ok=True)
+    monkeypatch.setattr(Engine, "start", lambda engine: None)
+    with Engine(kit, SiteSettings("south", tmp_path, tmp_path / "out")):
+        assert not any((kit.folder / name).exists() for name in left)
+        assert all((kit.folder / name).exists() for name in kept)
 
 
 def test_the_engine_ends_with_the_command_that_started_it(tmp_path: Path) -> None:

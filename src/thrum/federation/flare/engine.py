@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from thrum.embedders.weights import cache_folder
 from thrum.errors import FederationError
 from thrum.federation.flare import settings as files
 from thrum.federation.flare.kit import Kit
@@ -81,6 +82,7 @@ class Engine:
         command += ["-m", str(kit.folder), "-s", f"fed_{kind}.json", "--set", *options]
         environment = os.environ | {
             files.VARIABLE: str(self.folder / "settings.json"),
+            "THRUM_CACHE": str(cache_folder().parent.resolve()),  # we work in the kit's folder
             "PYTHONSAFEPATH": "1",  # nothing is imported from the kit's folder
         }
         with (self.folder / "console.txt").open("ab") as console:

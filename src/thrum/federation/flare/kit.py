@@ -9,6 +9,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,8 +62,11 @@ def read_kit(folder: Path, *, role: Role) -> Kit:
     Raises
     ------
     ConfigError
-        Where there is no such kit, it is damaged, or its certificate is not valid today.
+        Where there is no such kit, it is damaged, its certificate is not valid today, or the engine
+        is not installed.
     """
+    if find_spec("nvflare") is None:
+        raise ConfigError("NVFlare is not installed: pip install 'thrum[federation]'")
     folder = folder.resolve()
     found = _role_of(folder)
     if found != role:
