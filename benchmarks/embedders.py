@@ -112,9 +112,8 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 repeats=repeats,
                 device=device,
             )
-        network = total_in_network(embedder, audio, device=device)
         result["resampling"] = resampling / total
-        result["network"] = min(1.0, network / total)
+        result["network"] = share_of_network(embedder, audio, device=device)
         result["front_end"] = max(0.0, 1 - result["resampling"] - result["network"])
     if name == "wav2vec2":
         result["original_clips_per_s"] = arguments.clips / plain_transformers(
@@ -128,8 +127,8 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def total_in_network(embedder: PretrainedEmbedder, audio: torch.Tensor, *, device: str) -> float:
-    """Return the seconds that one call spends in the network."""
+def share_of_network(embedder: PretrainedEmbedder, audio: torch.Tensor, *, device: str) -> float:
+    """Return the share of one call's time that is spent in the network."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     spent, started = 0.0, 0.0
 
@@ -149,10 +148,12 @@ def total_in_network(embedder: PretrainedEmbedder, audio: torch.Tensor, *, devic
         embedder.network.register_forward_pre_hook(enter),
         embedder.network.register_forward_hook(leave),
     ]
+    start = clock()
     embedder.frames(audio)
+    total = clock() - start
     for hook in hooks:
         hook.remove()
-    return spent
+    return spent / total
 
 
 def plain_transformers(audio: torch.Tensor, repeats: int, device: str) -> float:

@@ -5,35 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recipes import write_keras
+from references import CLIPS, batch, fixtures, recipe_weights, relative
 
 from thrum import audio
 from thrum.embedders.weights import import_weights
 from thrum.embedders.yamnet import YAMNet
 
-CLIPS = ("tone", "machine", "clicks")
-
-
-def relative(found: torch.Tensor, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found.numpy() - expected) / np.linalg.norm(expected))
-
 
 @pytest.fixture(scope="module")
 def reference(shared: Path) -> dict[str, np.ndarray]:
-    folder = shared / "fixtures/embedders"
-    waveforms = np.load(folder / "waveforms_16k.npz")
-    return {
-        **np.load(folder / "yamnet.npz"),
-        **{c: waveforms[c] / np.float32(32768) for c in CLIPS},
-    }
+    return fixtures(shared, "yamnet", "waveforms_16k")
 
 
 @pytest.fixture(scope="module")
 def yamnet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YAMNet:
     folder = tmp_path_factory.mktemp("yamnet")
-    original = write_keras(shared / "fixtures/embedders/yamnet.recipe.json", folder / "yamnet.h5")
-    import_weights("yamnet", original, cache=folder)
-    return YAMNet(cache=folder)
+    return YAMNet(weights=recipe_weights(shared, folder, "yamnet", "yamnet"))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +35,7 @@ def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YAMNet:
 def test_log_mel_equals_the_original(
     yamnet: YAMNet, reference: dict[str, np.ndarray], clip: str
 ) -> None:
-    found = yamnet.log_mel(torch.from_numpy(reference[clip])[None])[0].numpy()
+    found = yamnet.log_mel(batch(reference[clip]))[0].numpy()
     np.testing.assert_allclose(found, reference[f"log_mel_{clip}"], rtol=0, atol=1e-4)
 
 
@@ -57,7 +44,7 @@ def test_log_mel_equals_the_original(
 def test_embeddings_equal_the_original(
     yamnet: YAMNet, reference: dict[str, np.ndarray], clip: str
 ) -> None:
-    embeddings, times = yamnet.frames(torch.from_numpy(reference[clip])[None])
+    embeddings, times = yamnet.frames(batch(reference[clip]))
     assert relative(embeddings[0], reference[f"embeddings_{clip}"]) < 1e-5
     logits = yamnet.network.classifier(embeddings)
     assert relative(logits[0], reference[f"logits_{clip}"]) < 1e-5
@@ -68,7 +55,7 @@ def test_embeddings_equal_the_original(
 def test_ten_seconds_give_the_papers_twenty_frames(
     yamnet: YAMNet, reference: dict[str, np.ndarray]
 ) -> None:
-    embeddings, _ = yamnet.frames(torch.from_numpy(reference["machine"])[None])
+    embeddings, _ = yamnet.frames(batch(reference["machine"]))
     assert embeddings.shape == (1, 20, 1024)
 
 
