@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from thrum.detectors.base import Detector, create_detector
-from thrum.detectors.fusion import Fusion
+from thrum.detectors.fusion import Combination, Fusion
 from thrum.detectors.grouped import Grouped, Windows
 from thrum.detectors.knn import KNN
 from thrum.errors import ProtocolError
@@ -192,7 +192,8 @@ def local_whitened_scores(train: Sequence[Frames], test: Sequence[Frames]) -> Sc
 
     A training clip's left-out score comes from a whitening that was measured without it.
     """
-    own, others = (np.reshape(_means(clips), (len(clips), -1)) for clips in (train, test))
+    own = np.concatenate(_means(train))
+    others = np.concatenate([*_means(test), own[:0]])
     fold = np.arange(len(own)) % min(LOCAL_FOLDS, len(own))
     left_out, scores = np.zeros(len(own)), np.zeros(len(others))
     for number in np.unique(fold):
@@ -204,26 +205,29 @@ def local_whitened_scores(train: Sequence[Frames], test: Sequence[Frames]) -> Sc
     return ScorePair(left_out, scores)
 
 
-def combined(parts: Mapping[str, ScorePair]) -> ScorePair:
-    """Make scores of several kinds one: the highest, each standardised by its own left-out scores.
+def combined(parts: Mapping[str, ScorePair], *, combination: Combination = "maximum") -> ScorePair:
+    """Make scores of several kinds one, each standardised by its own left-out scores.
 
-    A part that does not know this machine's normal clips has large and scattered left-out scores, and
-    thereby little say; so joining does not drown what the site could hear alone.
+    Of the standardised scores the highest counts, unless told otherwise. A part that does not know this
+    machine's normal clips has large and scattered left-out scores, and thereby little say.
     """
     left_out = {kind: part.left_out for kind, part in parts.items()}
-    fusion = Fusion(combination="maximum").fit(left_out)
+    fusion = Fusion(combination=combination).fit(left_out)
     test = fusion.combine({kind: part.test for kind, part in parts.items()})
     return ScorePair(fusion.combine(left_out), test)
 
 
 def fused(shared: MachineScores, local: ScorePair, local_whitened: ScorePair) -> ScorePair:
-    """Join what the network of all sites says with what the site hears alone, plainly and whitened.
+    """Join what the network of all sites says with what the site hears alone, so that it loses nothing.
 
-    The ``linear`` part stays out: it asks the site's own question (how far from the usual, in units of the
-    usual spread?) with the pool's covariance; where the site can measure its own, that answers it better.
+    The highest of three counts: the network, the site's whitened score, and the mean of its whitened and
+    its plain score. The ``linear`` part stays out: it asks the site's own question (how far from the usual,
+    in units of the usual spread?) with the pool's covariance; where the site can measure its own, that
+    answers it better. The rule is ours; docs/results.md has the others that were tried.
     """
+    both = combined({"plain": local, "whitened": local_whitened}, combination="sum")
     network = shared.parts["network"]
-    return combined({"network": network, "local": local, "local_whitened": local_whitened})
+    return combined({"network": network, "whitened": local_whitened, "both": both})
 
 
 def _detector(config: Config) -> Detector:
