@@ -20,6 +20,34 @@ def _data() -> None:
     pass
 
 
+@app.command("synth")
+def synth(
+    out: Path = typer.Argument(..., metavar="DIR", help="The folder to write to."),
+    config: Path = typer.Option(None, help="TOML: what differs from the defaults."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Change one setting; repeatable."
+    ),
+    seed: int = typer.Option(None, help="Decides the machines and all clips."),
+    json: bool = typer.Option(False, "--json", help="Answer in JSON."),
+) -> None:
+    """Simulate machines, well and failing, in the layout of DCASE Task 2."""
+    from dataclasses import replace
+
+    from thrum import config as configs
+    from thrum.datasets.synthetic import SyntheticConfig, write_dataset
+
+    chosen = configs.load(SyntheticConfig, config) if config else SyntheticConfig()
+    chosen = configs.with_overrides(chosen, settings)
+    if seed is not None:
+        chosen = replace(chosen, seed=seed)
+    with console.progress(quiet=json) as progress:
+        clips = write_dataset(chosen, out, progress=progress)
+    if json:
+        console.print_json({"out": str(out), "clips": len(clips)})
+    else:
+        typer.echo(f"{len(clips)} clips in {out}; faults and conditions: {out / 'simulation.json'}")
+
+
 @app.command("check")
 def check(
     data: Path = typer.Argument(..., metavar="DIR", help="The folder of recordings or .npz files."),
