@@ -30,7 +30,7 @@ MEANINGS = {
     "local_logmel": "its own log-mel; nothing shared",
     "local": "its own frozen embeddings; nothing shared",
     "collaborative": "a classifier learned from all sites",
-    "fused": "collaborative and local, summed up",
+    "fused": "collaborative and local scores together",
     "centralised": "the classifier on pooled data: the bound",
 }
 """What a method knows, in the words of the page."""
@@ -137,6 +137,9 @@ class Report:
                 f"got the baseline {self.baseline!r}, wanted one of {', '.join(methods)}"
             )
         _refuse_what_is_not_finite(self.scores, "test")
+        for (machine, machine_id), threshold in self.thresholds.items():
+            if not math.isfinite(threshold):
+                raise EvaluationError(f"the threshold of {machine} {machine_id} is {threshold}")
         if self.training_scores is not None:
             if missing := [name for name in methods if name not in self.training_scores.columns]:
                 raise EvaluationError(f"the training clips lack scores of {', '.join(missing)}")
@@ -182,7 +185,9 @@ def _refuse_what_is_not_finite(scores: Scores, kind: str) -> None:
 
 def _check_maps(maps: EmbeddingMaps, known: set[MachineKey]) -> None:
     if strangers := sorted({clip.machine_key for clip in maps.clips} - known):
-        raise EvaluationError(f"the maps show {' '.join(strangers[0])}, of which no clip has a score")
+        raise EvaluationError(
+            f"the maps show {' '.join(strangers[0])}, of which no clip has a score"
+        )
     for caption, embeddings in maps.stages.items():
         if embeddings.ndim != 2 or len(embeddings) != len(maps.clips):
             raise EvaluationError(
@@ -244,7 +249,8 @@ def _page(data: Json, shown: dict[tuple[int, int], Json], twin: str) -> str:
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     environment.filters["size"] = _size
     figures = _figures(data)
-    lowest = min(one[key] or 0.5 for row in figures for one in row for key in ("auc", "pauc"))
+    drawn = [one[key] for row in figures for one in row for key in ("auc", "pauc")]
+    lowest = min((value for value in drawn if value is not None), default=0.5)
     return environment.get_template("report.html.j2").render(
         data,
         figures=figures,
