@@ -104,7 +104,6 @@ class Collaboration:
             codes = [process.wait(max(deadline - time.monotonic(), 0)) for process in processes]
         said = "\n".join(path.read_text(encoding="utf-8") for path in (log, *sites.values()))
         assert codes == [0, 0, 0], said
-        assert left_running(self.folder) == []
 
 
 def scores_of(path: Path) -> dict[str, dict[str, float]]:
@@ -158,6 +157,7 @@ def test_both_algorithms_over_the_network_score_as_in_one_process(
     with thrum(collaboration.folder / "stranger.log", *stranger) as process:
         collaboration.run_round(algorithm=1)
         assert process.wait(60) == 1
+    assert left_running(collaboration.folder) == []
     said = (collaboration.folder / "stranger.log").read_text(encoding="utf-8")
     assert "not the one of this kit" in said
     assert not (collaboration.folder / "stranger-out" / "ledger.jsonl").exists()
@@ -176,6 +176,7 @@ def test_both_algorithms_over_the_network_score_as_in_one_process(
         }
 
     collaboration.run_round(algorithm=2)
+    assert left_running(collaboration.folder) == []
     for site, machine in SITES.items():
         scores = scores_of(collaboration.out(site) / "scores" / f"{machine}_id_00.csv")
         assert scores == simulated[site]
