@@ -44,10 +44,10 @@ def train(
         raise ConfigError(
             f"{out} is not empty: say --resume to go on there, or choose another --out"
         )
-    dataset = open_dataset(data, layout=layout)
     kind = SYSTEMS.load(system)
     chosen = configs.load(kind.Config, config) if config else kind.Config()
     chosen = configs.with_overrides(chosen, settings or [])
+    dataset = open_dataset(data, layout=layout)
     with console.progress(quiet=json) as progress:
         fitted = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress).fit(
             dataset.where(split="train")
@@ -68,9 +68,7 @@ def train(
         if json:
             console.print_json({"out": str(out), "header": header, "rows": rows})
         else:
-            cells = [
-                [f"{c:.3f}" if isinstance(c, float) else str(c or "–") for c in r] for r in rows
-            ]
+            cells = [[console.figure(cell) for cell in row] for row in rows]
             console.print_table("AUC", header, cells)
     if not json:
         typer.echo(f"model: {out / 'model.safetensors'}")
