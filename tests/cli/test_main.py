@@ -5,27 +5,46 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import machines
 import thrum
+from thrum.cli import main
 
 QUICK = [
     part for setting in ("epochs=1", "members=2", "form=sequence") for part in ("--set", setting)
 ]
 
 
-def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "thrum", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line in this process, as the installed script does."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["thrum", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
 
 
 def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
@@ -59,7 +78,7 @@ def test_help_is_quick() -> None:
     assert min(seconds() for _ in range(5)) < 0.3
 
 
-def test_version() -> None:
+def test_version(call: Call) -> None:
     assert call("--version").stdout.strip() == f"thrum {thrum.__version__}"
 
 
@@ -75,7 +94,12 @@ def test_version() -> None:
     ],
 )
 def test_errors_are_one_message_and_no_stack_trace(
-    words: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    words: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "some file").touch()
     monkeypatch.chdir(tmp_path)
@@ -85,7 +109,7 @@ def test_errors_are_one_message_and_no_stack_trace(
     assert "Traceback" not in done.stderr
 
 
-def test_simulate_from_recordings_to_report(tmp_path: Path) -> None:
+def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
     out = tmp_path / "run"
     words = ["collaborate", "simulate", "--data", data, "--out", out, "--seed", "3", *QUICK]
@@ -106,7 +130,7 @@ def test_simulate_from_recordings_to_report(tmp_path: Path) -> None:
     assert {entry["what"] for entry in ledger} >= {"description", "manifest", "embeddings"}
 
 
-def test_train_then_score_new_recordings(tmp_path: Path) -> None:
+def test_train_then_score_new_recordings(call: Call, tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
     run = tmp_path / "run"
     words = ["train", "--system", "embedding-sharing", "--data", data, "--out", run, *QUICK]
