@@ -27,7 +27,7 @@ _VERBS = {
     "open_dataset": "thrum.datasets",
 }
 
-__all__ = sorted(["__version__", *_VERBS])  # noqa: PLE0605
+__all__ = sorted(["__version__", *_VERBS])
 
 
 def __getattr__(name: str) -> object:

@@ -70,7 +70,8 @@ def to_mapping(config: object) -> dict[str, Any]:
     """Return a dataclass as plain nested mappings, without the settings that are None."""
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"wanted a dataclass instance, got {config!r}")
-    return _without_none(dataclasses.asdict(config))
+    values: dict[str, Any] = _without_none(dataclasses.asdict(config))
+    return values
 
 
 def with_overrides(config: C, assignments: Sequence[str]) -> C:
@@ -149,8 +150,11 @@ def _converted(value: Any, wanted: Any, *, where: str) -> Any:
         return float(value)
     elif wanted is Path and isinstance(value, str | Path):
         return Path(value)
-    elif isinstance(wanted, type) and isinstance(value, wanted):
-        if not (wanted is int and isinstance(value, bool)):
-            return value
+    elif (
+        isinstance(wanted, type)
+        and isinstance(value, wanted)
+        and not (wanted is int and isinstance(value, bool))
+    ):
+        return value
     kind = getattr(wanted, "__name__", str(wanted))
     raise ConfigError(f"{where}: got {value!r}, wanted {kind}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from thrum.errors import UnknownNameError
 
@@ -50,7 +50,7 @@ class Registry(Generic[T]):
             raise UnknownNameError(self._suggestion(name))
         module_name, _, class_name = target.partition(":")
         try:
-            return _attribute(importlib.import_module(module_name), class_name)
+            found: type[T] = getattr(importlib.import_module(module_name), class_name)
         except ModuleNotFoundError as error:
             if name in self.entries and (error.name or "").startswith("thrum"):
                 raise
@@ -61,6 +61,7 @@ class Registry(Generic[T]):
             raise UnknownNameError(
                 f"{self.kind} {name!r}: module {module_name!r} has no {class_name!r}"
             ) from error
+        return found
 
     def _suggestion(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.entries, n=1)
@@ -70,7 +71,3 @@ class Registry(Generic[T]):
             f"no {self.kind} is called {name!r}.{hint} There are: {known}; "
             f"or give your own as 'module:Class'."
         )
-
-
-def _attribute(module: object, name: str) -> Any:
-    return getattr(module, name)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from thrum.embedders.logmel import LogMel
-from thrum.networks.tdnn import VARIANCE_FLOOR, TDNN
+from thrum.networks.tdnn import TDNN, VARIANCE_FLOOR
 from thrum.networks.tgram import TgramNet, TimeNorm
 
 

@@ -169,12 +169,11 @@ def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -
             }
         )
         return
-    for measure, title in (("auc", "AUC"), ("pauc", "partial AUC (p = 0.1)")):
-        header, rows = comparison(simulation.results, measure=measure)
-        cells = [
-            [f"{c:.3f}" if isinstance(c, float) else str(c or "–") for c in row] for row in rows
-        ]
-        console.print_table(title, header, cells)
+    for title, (header, rows) in {
+        "AUC": comparison(simulation.results),
+        "partial AUC (p = 0.1)": comparison(simulation.results, measure="pauc"),
+    }.items():
+        console.print_table(title, header, [[console.figure(cell) for cell in row] for row in rows])
     for note in simulation.notes:
         typer.echo(f"note: {note}")
     if simulation.id_accuracy is not None:

@@ -40,13 +40,13 @@ class Detector(ABC):
 
     def _checked(self, X: Vectors) -> NDArray[np.float64]:
         """Return `X` as float64 (B, D), or raise a `DataError` that says what is wrong with it."""
-        X = np.asarray(X, dtype=np.float64)
+        vectors: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
         name = type(self).__name__
-        if X.ndim != 2:
-            raise DataError(f"{name} wants vectors (B, D), got an array of shape {X.shape}")
-        if not np.isfinite(X).all():
+        if vectors.ndim != 2:
+            raise DataError(f"{name} wants vectors (B, D), got an array of shape {vectors.shape}")
+        if not np.isfinite(vectors).all():
             raise DataError(f"{name} got vectors with NaN or infinite values")
-        return X
+        return vectors
 
     def _require_fitted(self, attribute: str) -> None:
         if not hasattr(self, attribute):
