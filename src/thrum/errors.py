@@ -10,6 +10,7 @@
     │   ├── AudioError        a recording that cannot be read or used
     │   └── DatasetError      a folder that is not laid out as expected
     ├── StorageError          a stored state is damaged, foreign or half there
+    ├── DownloadError         a file cannot be fetched whole
     ├── WeightsError          pretrained weights are missing, damaged or of another model
     ├── NotFittedError        scoring was asked for before fitting
     ├── EvaluationError       scores and truth do not fit together
@@ -54,6 +55,10 @@ class DatasetError(DataError):
 
 class StorageError(ThrumError):
     """A stored state is damaged, foreign or incomplete."""
+
+
+class DownloadError(ThrumError):
+    """A file cannot be fetched whole from the network."""
 
 
 class WeightsError(ThrumError):

@@ -180,8 +180,8 @@ def test_the_first_fetch_records_the_checksum_and_later_ones_are_held_to_it(
 ) -> None:
     asked: list[str | None] = []
 
-    def served(url: str, path: Path, *, sha256: str | None, progress: object) -> str:
-        asked.append(sha256)
+    def served(url: str, path: Path, *, expected: str | None, progress: object) -> str:
+        asked.append(expected)
         path.parent.mkdir(parents=True, exist_ok=True)
         return storage.sha256(write_keras(path))
 
@@ -198,7 +198,7 @@ def test_the_first_fetch_records_the_checksum_and_later_ones_are_held_to_it(
 def test_a_fetched_page_that_is_no_checkpoint_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def served(url: str, path: Path, *, sha256: str | None, progress: object) -> str:
+    def served(url: str, path: Path, *, expected: str | None, progress: object) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("<html>Sign in</html>")
         return storage.sha256(path)

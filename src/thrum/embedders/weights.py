@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from thrum import storage
+from thrum.download import download
 from thrum.embedders.checkpoints import CHECKPOINTS, Checkpoint, checkpoint_called
 from thrum.embedders.conversion import (
     State,
@@ -22,8 +23,7 @@ from thrum.embedders.conversion import (
     convert,
     original_file,
 )
-from thrum.embedders.download import download
-from thrum.errors import StorageError, WeightsError
+from thrum.errors import DownloadError, StorageError, WeightsError
 from thrum.types import Progress
 
 __all__ = [
@@ -124,7 +124,13 @@ def fetch_weights(
     folder = cache_folder(cache)
     original = folder / checkpoint.url.partition("?")[0].rpartition("/")[2]
     known = checkpoint.sha256 or _recorded_sha256(folder / f"{name}.json")
-    checksum = download(checkpoint.url, original, sha256=known, progress=progress)
+    try:
+        checksum = download(checkpoint.url, original, expected=known, progress=progress)
+    except DownloadError as error:
+        raise WeightsError(
+            f"{error}; or find the file by hand and pass it on: "
+            f"thrum weights fetch {name} --from FILE"
+        ) from error
     try:
         description = import_weights(name, original, cache=cache, fetched=True)
     finally:

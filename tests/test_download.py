@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from thrum.embedders.download import download
-from thrum.errors import WeightsError
+from thrum.download import download, read_json
+from thrum.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 12000  # three chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -22,7 +22,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = CONTENT
-        self.etag = '"one"'
+        self.etag: str | None = '"one"'
         self.ranges = True
         self.breaks_after: int | None = None
         self.asked: list[str | None] = []
@@ -45,8 +45,14 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(server.content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(server.content)}")
+            self.end_headers()
+            return
         self.send_response(206 if start else 200)
-        self.send_header("ETag", server.etag)
+        if server.etag is not None:
+            self.send_header("ETag", server.etag)
         self.send_header("Content-Length", str(len(server.content) - start))
         self.end_headers()
         end, server.breaks_after = server.breaks_after, None
@@ -74,7 +80,7 @@ def names(folder: Path) -> list[str]:
 def test_a_whole_file(server: Server, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     found = download(
-        server.url, tmp_path / "x.h5", sha256=SHA256, progress=lambda *step: told.append(step)
+        server.url, tmp_path / "x.h5", expected=SHA256, progress=lambda *step: told.append(step)
     )
     assert found == SHA256
     assert (tmp_path / "x.h5").read_bytes() == CONTENT
@@ -84,10 +90,10 @@ def test_a_whole_file(server: Server, tmp_path: Path) -> None:
 
 def test_broken_off_and_resumed(server: Server, tmp_path: Path) -> None:
     server.breaks_after = 2_000_000
-    with pytest.raises(WeightsError, match="run the same command again"):
-        download(server.url, tmp_path / "x.h5", sha256=SHA256)
+    with pytest.raises(DownloadError, match="run the same command again"):
+        download(server.url, tmp_path / "x.h5", expected=SHA256)
     assert names(tmp_path) == ["x.h5.part", "x.h5.part.tag"]
-    download(server.url, tmp_path / "x.h5", sha256=SHA256)
+    download(server.url, tmp_path / "x.h5", expected=SHA256)
     assert server.asked == [None, "bytes=2000000-"]
     assert (tmp_path / "x.h5").read_bytes() == CONTENT
     assert names(tmp_path) == ["x.h5"]
@@ -98,7 +104,7 @@ def test_a_rest_that_does_not_fit_is_not_appended(
     server: Server, tmp_path: Path, change: str
 ) -> None:
     server.breaks_after = 2_000_000
-    with pytest.raises(WeightsError):
+    with pytest.raises(DownloadError):
         download(server.url, tmp_path / "x.h5")
     if change == "other file":
         server.content, server.etag = CONTENT[::-1], '"two"'
@@ -109,13 +115,13 @@ def test_a_rest_that_does_not_fit_is_not_appended(
 
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=f"came with sha256 {SHA256}, wanted 00"):
-        download(server.url, tmp_path / "x.h5", sha256="00" * 32)
+    with pytest.raises(DownloadError, match=f"came with sha256 {SHA256}, wanted 00"):
+        download(server.url, tmp_path / "x.h5", expected="00" * 32)
     assert names(tmp_path) == []
 
 
 def test_not_found(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"answered 404 Not Found.*--from FILE"):
+    with pytest.raises(DownloadError, match="answered 404 Not Found; the file may have moved"):
         download(server.url + "s", tmp_path / "x.h5")
     assert names(tmp_path) == []
 
@@ -124,7 +130,9 @@ def test_no_network(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/file"
-    with pytest.raises(WeightsError, match=r"cannot be reached .*refused.*--from FILE"):
+    with pytest.raises(
+        DownloadError, match=r"cannot be reached .*refused.*run the same command again"
+    ):
         download(url, tmp_path / "x.h5")
     assert names(tmp_path) == []
 
@@ -132,6 +140,49 @@ def test_no_network(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_leaves_nothing(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.h5.part").symlink_to("/dev/full")
-    with pytest.raises(WeightsError, match="No space left on device; free some space"):
+    with pytest.raises(DownloadError, match="No space left on device; free some space"):
         download(server.url, tmp_path / "x.h5")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("etag", ['"one"', None])
+def test_killed_between_the_last_byte_and_the_end(
+    server: Server, tmp_path: Path, etag: str | None
+) -> None:
+    server.etag = etag
+    (tmp_path / "x.h5.part").write_bytes(CONTENT)
+    if etag is not None:
+        (tmp_path / "x.h5.part.tag").write_text(etag)
+    assert download(server.url, tmp_path / "x.h5", expected=SHA256) == SHA256
+    assert server.asked == [f"bytes={len(CONTENT)}-"]
+    assert names(tmp_path) == ["x.h5"]
+
+
+def test_a_part_longer_than_the_file_is_begun_anew(server: Server, tmp_path: Path) -> None:
+    server.etag = None
+    (tmp_path / "x.h5.part").write_bytes(CONTENT + b"more")
+    assert download(server.url, tmp_path / "x.h5", expected=SHA256) == SHA256
+    assert server.asked == [f"bytes={len(CONTENT) + 4}-", None]
+
+
+def test_without_a_tag_only_a_known_checksum_allows_to_resume(
+    server: Server, tmp_path: Path
+) -> None:
+    server.etag = None
+    for expected, asked in ((None, None), (SHA256, "bytes=1000000-")):
+        (tmp_path / "x.h5.part").write_bytes(CONTENT[:1_000_000])
+        download(server.url, tmp_path / "x.h5", expected=expected)
+        assert server.asked.pop() == asked
+        assert (tmp_path / "x.h5").read_bytes() == CONTENT
+
+
+def test_md5(server: Server, tmp_path: Path) -> None:
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    assert download(server.url, tmp_path / "x.zip", expected=md5, algorithm="md5") == md5
+    with pytest.raises(DownloadError, match=f"came with md5 {md5}, wanted 00"):
+        download(server.url, tmp_path / "y.zip", expected="00" * 16, algorithm="md5")
+
+
+def test_an_answer_that_is_no_json(server: Server) -> None:
+    with pytest.raises(DownloadError, match="answered no JSON"):
+        read_json(server.url)
