@@ -68,11 +68,10 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
 def _facts(simulation: Simulation) -> dict[str, str]:
     settings = simulation.settings
     return {
-        "data": str(settings["dataset"]),
+        "data": "/".join(Path(settings["data"]).parts[-2:]),
         "sites": str(len(simulation.sites)),
         "embedder": type(simulation.sites[0].embedder).__name__,
         "algorithm": str(settings["algorithm"]),
-        "seed": str(settings["seed"]),
     }
 
 
