@@ -17,6 +17,7 @@ from thrum.systems import SYSTEMS, System, create_system, load_system
 from thrum.types import Dataset, Scores
 
 QUICK: dict[str, list[str]] = {
+    "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
     "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
     "self-supervised": ["width=48", "pooled_width=96", "embedding_size=64", "epochs=5"],
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -66,6 +66,11 @@ class System(ABC):
         return None
 
     @property
+    def thresholds(self) -> Mapping[tuple[str, str], float]:
+        """For some machine IDs, the selected score from which a clip raises an alarm."""
+        return {}
+
+    @property
     @abstractmethod
     def machine_keys(self) -> list[tuple[str, str]]:
         """The machine IDs that were learnt, sorted."""
@@ -83,7 +88,9 @@ class System(ABC):
 SYSTEMS: Registry[System] = Registry(
     "system",
     {
+        "autoencoder": "thrum.systems.baselines.autoencoder:AutoencoderBaseline",
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
+        "knn": "thrum.systems.baselines.knn:NearestNeighbours",
         "self-supervised": "thrum.systems.self_supervised:SelfSupervised",
     },
 )

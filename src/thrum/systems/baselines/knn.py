@@ -1,0 +1,172 @@
+"""k-NN on a clip's mean frame: what frozen embeddings, or log-mel alone, can do without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thrum import config as configs
+from thrum import storage
+from thrum.detectors.knn import KNN
+from thrum.detectors.threshold import gamma_threshold
+from thrum.embedders.store import EmbeddingStore
+from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.systems.base import System
+from thrum.systems.baselines.frames import embedded
+from thrum.training import device_of
+from thrum.types import Clip, Scores, group_by_machine
+
+MachineKey = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the k-NN baseline.
+
+    Parameters
+    ----------
+    embedder
+        Any embedder; the default is the spectrogram of the official baselines. Rows of ``.npz`` files
+        are taken as they are.
+    score
+        What the system acts on: distances of the frames' ``mean``, or of their ``mean_deviation``, that is
+        mean and standard deviation one after the other. Both are computed.
+    neighbours, metric
+        Of the k-NN: the embedding-sharing paper's two (section V-B), Euclidean.
+    """
+
+    embedder: str = "logmel"
+    score: Literal["mean", "mean_deviation"] = "mean"
+    neighbours: int = 2
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours is {self.neighbours}, wanted at least 1")
+
+
+class NearestNeighbours(System):
+    """Each machine ID's test clips against its own training clips; nothing is learnt, nothing random."""
+
+    Config: ClassVar[type[Config]] = Config
+
+    def fit(self, clips: Iterable[Clip]) -> Self:
+        """Keep mean and deviation of each training clip."""
+        groups = group_by_machine(clips)
+        ordered = [clip for own in groups.values() for clip in own]
+        if not ordered:
+            raise DataError("k-NN wants at least one training clip, got none")
+        vectors: dict[MachineKey, NDArray[np.float32]] = {}
+        with self._embedded(ordered) as store:
+            for key, own in groups.items():
+                vectors[key] = _statistics(store, own)
+                if self.progress is not None:
+                    self.progress("k-NN", len(vectors), len(groups))
+        self.vectors_ = vectors
+        return self
+
+    def score(self, clips: Iterable[Clip]) -> Scores:
+        """Score clips of the machine IDs that were learnt."""
+        clips = list(clips)
+        known = self.machine_keys
+        columns = {method: np.zeros(len(clips)) for method in ("mean", "mean_deviation")}
+        positions = {id(clip): position for position, clip in enumerate(clips)}
+        groups = group_by_machine(clips)
+        for key in groups:
+            if key not in known:
+                names = ", ".join("/".join(name) for name in known)
+                raise DataError(f"{'/'.join(key)} was not learnt; there are: {names}")
+        with self._embedded(clips) as store:
+            for key, own in groups.items():
+                train, test = self.vectors_[key], _statistics(store, own)
+                if test.shape[1] != train.shape[1]:
+                    raise DataError(
+                        f"frames of {'/'.join(key)} have {test.shape[1] // 2} dimensions, those learnt "
+                        f"have {train.shape[1] // 2}: score what was embedded likewise"
+                    )
+                where = [positions[id(clip)] for clip in own]
+                for method, column in columns.items():
+                    detector = self._detector(train, method)
+                    column[where] = detector.anomaly_score(_part(test, method))
+        return Scores(clips, columns, self.config.score)
+
+    @property
+    def machine_keys(self) -> list[MachineKey]:
+        """The machine IDs that were learnt, sorted."""
+        if not hasattr(self, "vectors_"):
+            raise NotFittedError("NearestNeighbours was asked for scores before fit")
+        return sorted(self.vectors_)
+
+    @property
+    def thresholds(self) -> dict[MachineKey, float]:
+        """The gamma distribution's 90th percentile of the training clips' left-out scores."""
+        return {
+            key: gamma_threshold(
+                self._detector(train, self.config.score).left_out_score(np.arange(len(train)))
+            )
+            for key, train in ((key, self.vectors_[key]) for key in self.machine_keys)
+            if len(train) > 1
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the training clips' vectors."""
+        keys = self.machine_keys
+        tensors = {
+            str(number): torch.from_numpy(self.vectors_[key]) for number, key in enumerate(keys)
+        }
+        description = {
+            "system": "knn",
+            "seed": self.seed,
+            "config": configs.to_mapping(self.config),
+            "keys": [list(key) for key in keys],
+        }
+        storage.save_state(folder, tensors, description)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto") -> Self:
+        """Read what `save` wrote."""
+        tensors, description = storage.load_state(folder)
+        try:
+            config = configs.from_mapping(Config, description["config"], where=str(folder))
+            system = cls(config, seed=description["seed"], device=device)
+            system.vectors_ = {
+                (machine, machine_id): tensors[str(number)].numpy()
+                for number, (machine, machine_id) in enumerate(description["keys"])
+            }
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise StorageError(f"{folder} does not hold a k-NN baseline: {error}") from error
+        return system
+
+    def _detector(self, train: NDArray[np.float32], method: str) -> KNN:
+        detector = KNN(neighbours=self.config.neighbours, metric=self.config.metric)
+        return detector.fit(_part(train, method))
+
+    def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[EmbeddingStore]:
+        return embedded(
+            clips,
+            self.config.embedder,
+            folder=self.folder,
+            device=device_of(self.device),
+            progress=self.progress,
+        )
+
+
+def _statistics(store: EmbeddingStore, clips: Sequence[Clip]) -> NDArray[np.float32]:
+    """Return mean and standard deviation (B, 2 D) of the frames of each clip."""
+    rows = []
+    for clip in clips:
+        frames = np.asarray(store.frames(clip), np.float64)  # (T, D)
+        rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
+    return np.stack(rows).astype(np.float32)
+
+
+def _part(vectors: NDArray[np.float32], method: str) -> NDArray[np.float32]:
+    """Return what `method` compares of vectors (B, 2 D): the mean, or all."""
+    return vectors[:, : vectors.shape[1] // 2] if method == "mean" else vectors

@@ -1,0 +1,79 @@
+"""Stacked frames of many clips, made only when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thrum.errors import DataError
+
+Frames = NDArray[np.floating[Any]]
+"""(T, F): the frames of one clip."""
+
+
+class Windows:
+    """Every stretch of `stack` successive frames within a clip, frame after frame in one vector.
+
+    The frames themselves are kept once, in the type they come in: float16 from a store, so 90 kB a clip of
+    10 s; the vectors (five times as many values, and as float32) exist for one batch at a time.
+
+    Parameters
+    ----------
+    clips
+        The frames (T, F) of each clip, T ≥ `stack`.
+    names
+        Of the clips, for errors.
+    stack
+        Frames in one vector.
+    device
+        Where frames and vectors are.
+
+    Raises
+    ------
+    DataError
+        Where a clip is too short, or F differs.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Frames],
+        *,
+        names: Sequence[str],
+        stack: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        for frames, name in zip(clips, names, strict=True):
+            if len(frames) < stack:
+                raise DataError(
+                    f"{name} has {len(frames)} frames, the autoencoder stacks {stack}: leave the clip "
+                    f"out, or set stack_frames"
+                )
+            if frames.shape[1] != clips[0].shape[1]:
+                raise DataError(
+                    f"{name} has frames of {frames.shape[1]} values, {names[0]} of "
+                    f"{clips[0].shape[1]}: wanted one kind"
+                )
+        self.bands = int(clips[0].shape[1])
+        lengths = np.array([len(frames) for frames in clips])
+        firsts = np.cumsum(lengths) - lengths
+        starts = [
+            np.arange(first, first + length - stack + 1)
+            for first, length in zip(firsts, lengths, strict=True)
+        ]
+        self._frames = torch.from_numpy(np.concatenate(list(clips))).to(device)  # (sum of T, F)
+        self._starts = torch.from_numpy(np.concatenate(starts)).to(device)  # (W,)
+        self._offsets = torch.arange(stack, device=device)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def batch(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return windows by number, (B, stack · F) float32."""
+        starts = self._starts[torch.from_numpy(rows).to(self._starts.device)]
+        places = starts[:, None] + self._offsets  # (B, stack)
+        return self._frames[places].float().flatten(1)
