@@ -1,4 +1,4 @@
-"""``thrum data``: check a dataset before it is used."""
+"""``thrum data``: simulate, fetch or check a dataset."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from thrum.cli import console
+from thrum.cli import console, data_fetch
 
 if TYPE_CHECKING:
     from thrum.datasets.check import MachineCheck, Report
 
-app = typer.Typer(help="Simulate or check a dataset.", no_args_is_help=True)
+app = typer.Typer(help="Simulate, fetch or check a dataset.", no_args_is_help=True)
+app.command("fetch")(data_fetch.fetch)
 
 
 @app.callback()

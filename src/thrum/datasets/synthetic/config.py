@@ -75,11 +75,11 @@ class SyntheticConfig:
                 f"severity is {self.severity}, wanted (low, high) with 0 ≤ low ≤ high ≤ 1"
             )
         if self.domains:
-            _within("target_train_clips", self.target_train_clips, 0, self.train_clips)
             if self.naming == 2020:
                 raise ConfigError(
                     "domains need naming 2022: 2020's file names have no place for a domain"
                 )
+            _within("target_train_clips", self.target_train_clips, 0, self.train_clips)
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

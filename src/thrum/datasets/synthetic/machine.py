@@ -39,6 +39,14 @@ KINDS: dict[str, type[Mechanism]] = {
     "valve": Valve,
 }
 
+MODES = 24
+MODES_HZ = (160.0, 7600.0)
+QUALITIES = {"fan": 14.0, "gearbox": 18.0, "pump": 14.0, "slider": 20.0, "valve": 45.0}
+"""Thin sheet and oil damp; a small solid body rings."""
+FREQUENCY_TOLERANCE = 0.03
+GAIN_TOLERANCE_DB = 2.5
+"""How far the casings of one product differ (standard deviations)."""
+
 
 @dataclass(frozen=True)
 class Casing:
@@ -88,12 +96,6 @@ class Machine:
     casing: Casing
 
 
-QUALITIES = {"fan": 14.0, "gearbox": 18.0, "pump": 14.0, "slider": 20.0, "valve": 45.0}
-MODES = 24
-FREQUENCY_TOLERANCE = 0.03
-GAIN_TOLERANCE_DB = 2.5
-
-
 def draw_machine(kind: str, index: int, *, seed: int) -> Machine:
     """Return individual `index` of a kind in the world of a seed.
 
@@ -111,8 +113,9 @@ def draw_machine(kind: str, index: int, *, seed: int) -> Machine:
         )
     name = zlib.crc32(kind.encode())
     design, random = np.random.default_rng([seed, name]), np.random.default_rng([seed, name, index])
-    frequencies = np.sort(160 * (7600 / 160) ** ((np.arange(MODES) + design.random(MODES)) / MODES))
-    levels_db = design.normal(0, 3, MODES) - 1.0 * np.log2(frequencies / 160)
+    low, high = MODES_HZ
+    frequencies = low * (high / low) ** ((np.arange(MODES) + design.random(MODES)) / MODES)
+    levels_db = design.normal(0, 3, MODES) - np.log2(frequencies / low)
     frequencies = frequencies * np.exp(random.normal(0, FREQUENCY_TOLERANCE, MODES))
     qualities = QUALITIES[kind] * random.lognormal(0, 0.25, MODES)
     levels_db = levels_db + random.normal(0, GAIN_TOLERANCE_DB, MODES)

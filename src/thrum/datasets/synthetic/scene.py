@@ -22,10 +22,13 @@ from thrum.errors import ConfigError
 from thrum.types import Domain
 
 LEVELS_DB = (-38.0, -26.0)
+"""Of the recordings, against full scale."""
 ACTIVE_FRAME_SECONDS = 0.05
 ACTIVE_RANGE_DB = 20.0
 REVERBERANCE_DB = {"source": (-10.0, -5.0), "target": (-5.0, 0.0)}
+"""Energy of the reverberation over that of the direct sound; in the target domain one stands farther off."""
 TILT_DB_PER_OCTAVE = {"source": (-0.8, 0.8), "target": (-2.0, -0.5)}
+"""Of the microphone; that of the target domain is a duller one."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def simulate_scene(
     ConfigError
         Where the fault does not befall this kind, or a value is out of range.
     """
-    _check(machine.kind, fault, severity, duration_seconds, sample_rate)
+    _check(machine, condition, fault, severity)
     run = Run(
         samples=round(duration_seconds * sample_rate),
         sample_rate=sample_rate,
@@ -207,15 +210,12 @@ def _recording_gain(mix: Signal, random: np.random.Generator) -> np.float32:
     return np.float32(min(level, 0.99 / np.max(np.abs(mix))))
 
 
-def _check(
-    kind: str, fault: str | None, severity: float, duration_seconds: float, sample_rate: int
-) -> None:
-    if fault is not None and fault not in FAULTS[kind]:
-        known = ", ".join(FAULTS[kind])
-        raise ConfigError(f"a {kind} has no fault {fault!r}; wanted one of: {known}")
+def _check(machine: Machine, condition: Condition, fault: str | None, severity: float) -> None:
+    faults = FAULTS[machine.kind]
+    if fault is not None and fault not in faults:
+        known = ", ".join(faults)
+        raise ConfigError(f"a {machine.kind} has no fault {fault!r}; wanted one of: {known}")
     if not 0 <= severity <= 1:
         raise ConfigError(f"severity is {severity}, wanted 0 to 1")
-    if not duration_seconds > 0 or not sample_rate > 0:
-        raise ConfigError(
-            f"got {duration_seconds} seconds at {sample_rate} samples per second, wanted more than 0"
-        )
+    if not (10 <= condition.speed_percent <= 200 and 0 <= condition.load_percent <= 200):
+        raise ConfigError(f"got {condition}; wanted a speed of 10 to 200 %, a load of 0 to 200 %")

@@ -63,10 +63,7 @@ class Bearing:
 
     def sound(self, run: Run, phase: Phase) -> Signal:
         """Return what the housing radiates (S,): rolling noise, and impacts where a race is damaged."""
-        rolling = run.noise(
-            "rolling",
-            lambda hz: hump(hz, self.resonance_hz, 0.35),
-        )
+        rolling = run.noise("rolling", lambda hz: hump(hz, self.resonance_hz, 0.35))
         sound = np.float32(self.roughness * run.speed) * rolling
         amount = run.amount("bearing")
         if amount == 0:
