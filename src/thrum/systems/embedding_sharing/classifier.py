@@ -25,7 +25,9 @@ from thrum.systems.embedding_sharing.pool import Frames, MachineKey
 from thrum.systems.embedding_sharing.whitening import Whitening
 
 PLACES = 3  # where the form `sequence` looks at a clip
-INPUTS_AT_ONCE = 256
+VALUES_AT_ONCE = (
+    1 << 21
+)  # of the inputs embedded together: what an image network makes of them is large
 
 
 @dataclass(frozen=True)
@@ -211,13 +213,14 @@ class IDClassifier:
             raise StorageError(f"{folder} does not hold an ID classifier: {error}") from error
 
     def _batched(self, clips: Sequence[Frames]) -> Iterator[list[NDArray[np.float32]]]:
-        """Yield clips, long enough for an input, in groups of about `INPUTS_AT_ONCE` inputs."""
+        """Yield clips, long enough for an input, in groups of inputs that fit into memory."""
+        at_once = max(1, VALUES_AT_ONCE // (self.shape.frames * self.shape.dimensions))
         group: list[NDArray[np.float32]] = []
         inputs = 0
         for clip in clips:
             frames = self.shape.filled(clip)
             count = len(self.shape.starts(len(frames)))
-            if group and inputs + count > INPUTS_AT_ONCE:
+            if group and inputs + count > at_once:
                 yield group
                 group, inputs = [], 0
             group.append(frames)
