@@ -79,6 +79,15 @@ def test_the_seed_decides_all(kind: str) -> None:
     assert draw_machine(kind, 0, seed=1) != machine
 
 
+@pytest.mark.parametrize("kind", ["slider", "valve"])
+def test_a_clip_that_only_hears_a_machine_rest_is_sound(kind: str) -> None:
+    machine = draw_machine(kind, 0, seed=0)
+    for seed in range(10):
+        clip = simulate(machine, Condition(30, 60), seed=seed, duration_seconds=0.1)
+        assert np.isfinite(clip).all()
+        assert np.std(clip) > 0.005
+
+
 def test_a_fault_changes_the_machine_and_leaves_the_hall_as_it_is() -> None:
     machine = draw_machine("gearbox", 0, seed=0)
     well, mild, ill = (

@@ -92,8 +92,7 @@ class Gearbox:
         force, modulation = unbalanced(run, phase, residual=self.residual)
         mesh, struck = self._mesh(run, phase, hz)
         sliding = run.noise(
-            "sliding",
-            lambda f: hump(f, self.noise_hz, 1.1) + 0.15 * falling(f, 400, 6.0),
+            "sliding", lambda f: hump(f, self.noise_hz, 1.1) + 0.15 * falling(f, 400, 6.0)
         )
         contact = 1 + 0.4 * periodic(phase * self.pinion_teeth, [1.0], [0.0], highest=1)
         friction = decibels(self.noise_db) * sliding * contact

@@ -99,8 +99,7 @@ class Pump:
         clogging = run.amount("clogging")
         centre = self.flow_hz * run.speed * (1 - 0.25 * min(clogging, 1.2))
         flow = run.noise(
-            "flow",
-            lambda f: hump(f, centre, self.flow_octaves) + 0.1 * falling(f, 300, 6.0),
+            "flow", lambda f: hump(f, centre, self.flow_octaves) + 0.1 * falling(f, 300, 6.0)
         )
         if clogging:
             # A starved inlet: the flow surges a few times a second and the vanes beat harder.

@@ -193,7 +193,7 @@ def _room(run: Run, domain: Domain) -> Signal:
 
 
 def _microphone(run: Run, domain: Domain, hz: Signal) -> Signal:
-    """Return the microphone's gain (F,): a tilt, two bumps from its surroundings, its upper limit."""
+    """Return the microphone's gain (F,): a tilt, and two bumps from what stands around it."""
     random = run.random("microphone")
     gain_db = random.uniform(*TILT_DB_PER_OCTAVE[domain]) * np.log2(hz / 1000)
     for _ in range(2):

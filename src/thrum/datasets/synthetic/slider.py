@@ -20,6 +20,7 @@ from thrum.datasets.synthetic.signals import (
     periodic,
 )
 
+SERVO = np.float32(0.003)  # the hiss of the drive, at rest too
 KNOCKS = 10  # of the carriage in its play, at each stop
 
 
@@ -108,7 +109,7 @@ class Slider:
         centre = self.noise_hz * run.speed**0.5
         rolling = run.noise("rolling", lambda hz: hump(hz, centre, self.noise_octaves))
         weight = np.float32(0.7 + 0.5 * run.load)
-        moving: Signal = weight * speed * (rolling + whine + passing)
+        moving: Signal = weight * speed * (rolling + whine + passing) + SERVO * rolling
         dry: Signal = squeal(run, self.squeal_hz, np.sqrt(speed) * (1.3 - 0.5 * speed))
         structure = 0.7 * moving + self._ends(run, stops) + dry
         return 0.7 * moving + self._pitted(run, phase, speed) + 0.5 * dry, structure

@@ -20,6 +20,7 @@ from thrum.datasets.synthetic.signals import (
 )
 
 BOUNCES = 5
+AT_REST = 0.03  # share of its hum that a coil keeps while the valve is shut
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,11 @@ class Valve:
             highest=run.highest(100.0),
         )
         centre = self.flow_hz * (1 + 0.5 * clogging)  # dirt narrows the passage
-        flow = run.noise(
-            "flow",
-            lambda f: hump(f, centre, 0.8) + 0.1 * falling(f, 500, 6.0),
-        )
+        flow = run.noise("flow", lambda f: hump(f, centre, 0.8) + 0.1 * falling(f, 500, 6.0))
         flow_level = decibels(self.flow_db + 8 * (run.load - 0.6)) * (1 + 2.5 * clogging)
         air = flow_level * is_open * flow + run.load * (1 - is_open) * leak(run)
         scrape = self._scrape(run, at_samples)
-        structure = struck + decibels(self.hum_db) * is_open * hum + scrape
+        structure = struck + decibels(self.hum_db) * (AT_REST + is_open) * hum + scrape
         return air, structure
 
     def _times(self, run: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
