@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from official_autoencoder import official_network
 from thrum.networks.autoencoder import DenseAutoencoder
 
 
@@ -42,34 +43,3 @@ def test_the_organisers_network_gives_their_published_score(shared: Path) -> Non
         score = (network(windows) - windows).square().mean().item()
     assert score == pytest.approx(9.491291466, abs=1e-8)  # in float64
     assert score == pytest.approx(9.491290419806504, abs=3e-6)  # as published, in float32
-
-
-def official_network(path: Path) -> DenseAutoencoder:
-    """Read the weights of a Keras file into our network."""
-    import h5py
-
-    network = DenseAutoencoder().eval()
-    layers = [*network.encoder, *network.decoder]
-    with h5py.File(path, "r") as file:
-        for kind, name in ((nn.Linear, "dense"), (nn.BatchNorm1d, "batch_normalization")):
-            ours = [layer for layer in layers if isinstance(layer, kind)]
-            for number, layer in enumerate(ours):
-                called = f"{name}_{number}" if number else name
-                theirs = file["model_weights"][called][called]
-                values = {
-                    key.partition(":")[0]: torch.from_numpy(v[()]) for key, v in theirs.items()
-                }
-                with torch.no_grad():
-                    for key, value in values.items():
-                        getattr(layer, KERAS[key]).copy_(value.T if key == "kernel" else value)
-    return network
-
-
-KERAS = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}

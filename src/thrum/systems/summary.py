@@ -35,6 +35,7 @@ def write_summary(path: Path, system: System, scores: Scores, *, name: str, data
                 "test clips": str(len(scores.clips)),
                 "seed": str(system.seed),
             },
+            thresholds=system.thresholds,
             sound=_sound,
             maps=system.embedding_maps(scores.clips),
             settings={"system": name, "seed": system.seed, **settings},
