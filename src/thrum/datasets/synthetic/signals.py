@@ -166,12 +166,17 @@ def modal_response(
     Mode k rings as g_k e^(-π f_k t / Q_k) cos(2π f_k t): the velocity of a mode after a blow, which is what
     the air in front of it follows. Modes above 0.45 of the sample rate are left out.
     """
-    bank = np.array([frequencies_hz, qualities, gains], dtype=np.float64)[..., None]  # (3, K, 1)
-    f, q, g = bank[:, bank[0, :, 0] < 0.45 * sample_rate]  # (K, 1) each
-    seconds = float(np.max(q / f, initial=1e-3)) * 2.2  # until 60 dB below
-    time = np.arange(int(np.ceil(seconds * sample_rate)))[None] / sample_rate  # (1, N)
-    modes = g * np.exp(-np.pi * f / q * time) * np.cos(2 * np.pi * f * time)  # (K, N)
-    response: Signal = modes.sum(axis=0).astype(np.float32)
+    bank = [
+        (f, q, g)
+        for f, q, g in zip(frequencies_hz, qualities, gains, strict=True)
+        if f < 0.45 * sample_rate
+    ]
+    samples = [int(np.ceil(2.2 * q / f * sample_rate)) for f, q, _ in bank]  # until 60 dB below
+    time = np.arange(max(samples, default=1)) / sample_rate  # (N,)
+    response = np.zeros(len(time), dtype=np.float32)
+    for (f, q, g), count in zip(bank, samples, strict=True):
+        own = time[:count]
+        response[:count] += g * np.exp(-np.pi * f / q * own) * np.cos(2 * np.pi * f * own)
     return response
 
 
