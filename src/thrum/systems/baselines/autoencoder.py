@@ -146,11 +146,9 @@ class AutoencoderBaseline(System):
     @property
     def machine_keys(self) -> list[MachineKey]:
         """The machine IDs that were learnt, sorted."""
-        if not hasattr(self, "fitted_"):
-            raise NotFittedError("AutoencoderBaseline was asked for scores before fit")
         return [
             (machine, machine_id)
-            for machine, fitted in sorted(self.fitted_.items())
+            for machine, fitted in self._learnt()
             for machine_id in fitted.machine_ids
         ]
 
@@ -158,15 +156,15 @@ class AutoencoderBaseline(System):
     def thresholds(self) -> dict[MachineKey, float]:
         """The gamma distribution's percentile of the training clips' scores, one a machine type."""
         return {
-            (machine, machine_id): self.fitted_[machine].thresholds[self.config.score]
-            for machine, machine_id in self.machine_keys
+            (machine, machine_id): fitted.thresholds[self.config.score]
+            for machine, fitted in self._learnt()
+            for machine_id in fitted.machine_ids
         }
 
     def save(self, folder: Path) -> None:
         """Write the networks, what they leave over of each machine type, and the thresholds."""
-        self.machine_keys  # noqa: B018
         tensors, machines = {}, []
-        for number, (machine, fitted) in enumerate(sorted(self.fitted_.items())):
+        for number, (machine, fitted) in enumerate(self._learnt()):
             for name, value in fitted.network.state_dict().items():
                 tensors[f"{number}.network.{name}"] = value
             tensors[f"{number}.precisions"] = torch.from_numpy(fitted.precisions)
@@ -210,6 +208,12 @@ class AutoencoderBaseline(System):
         except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
             raise StorageError(f"{folder} does not hold an autoencoder: {error}") from error
         return system
+
+    def _learnt(self) -> list[tuple[str, Fitted]]:
+        """Return what was learnt of each machine type, sorted."""
+        if not hasattr(self, "fitted_"):
+            raise NotFittedError("AutoencoderBaseline was asked for scores before fit")
+        return sorted(self.fitted_.items())
 
     def _fit_type(
         self, machine: str, clips: Sequence[Clip], store: EmbeddingStore, *, number: int
