@@ -39,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         wanted = self.headers.get("Range")
         server.asked.append(wanted)
+        if self.path == "/file?busy":
+            self.send_error(429)
+            return
         if self.path != "/file":
             self.send_error(404)
             return
@@ -124,6 +127,13 @@ def test_not_found(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="answered 404 Not Found; the file may have moved"):
         download(server.url + "s", tmp_path / "x.h5")
     assert names(tmp_path) == []
+
+
+def test_a_busy_server_loses_nothing(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "x.h5.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(DownloadError, match="answered 429 .*; run the same command again later"):
+        download(server.url + "?busy", tmp_path / "x.h5", expected=SHA256)
+    assert (tmp_path / "x.h5.part").read_bytes() == CONTENT[:1000]
 
 
 def test_no_network(tmp_path: Path) -> None:

@@ -99,8 +99,10 @@ def _network_errors(url: str) -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
+        gone = error.code in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
+        advice = "the file may have moved" if gone else "run the same command again later"
         raise DownloadError(
-            f"{url}: the server answered {error.code} {error.reason}; the file may have moved"
+            f"{url}: the server answered {error.code} {error.reason}; {advice}"
         ) from error
     except (
         urllib.error.URLError,

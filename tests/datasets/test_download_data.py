@@ -148,6 +148,10 @@ def test_broken_off_and_resumed(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="run the same command again"):
         get(server, tmp_path, only=["fan"], parts=["dev"])
     assert files(tmp_path) == [".fetch/dcase2020/dev_data_fan.zip.part"]
+    plan = Repository(server.url).plan("dcase2020", tmp_path, only=["fan"], parts=["dev"])
+    size = len(server.records[DEV]["dev_data_fan.zip"])
+    assert (plan.arrived_bytes, plan.download_bytes) == (1000, size - 1000)
+    assert plan.disk_bytes() == int(1.5 * size) + size - 1000
     get(server, tmp_path, only=["fan"], parts=["dev"])
     assert server.asked[-1].endswith("dev_data_fan.zip bytes=1000-")
     assert clips(tmp_path)["fan", "id_00", "train"] == 3
@@ -341,3 +345,13 @@ def test_names_of_archives(
 ) -> None:
     matches = [(part.name, part.machine(file)) for part in records.PARTS[dataset]]
     assert [match for match in matches if match[1] is not None] == found
+
+
+def test_progress_is_told_by_archive_in_mb_and_files(server: Server, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    plan = Repository(server.url).plan("dcase2020", tmp_path, only=["fan"], parts=["dev"])
+    fetch(plan, progress=lambda *step: told.append(step))
+    assert told == [
+        ("dev_data_fan.zip, MB", 1, 1),
+        *(("dev_data_fan.zip, files", done, 10) for done in range(1, 11)),
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import html
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +61,12 @@ class Archive:
 class Plan:
     """What is to be fetched, and what of it is complete in `out` already.
 
-    `licence` is by the authors' conditions of use, None where only the records tell.
+    Attributes
+    ----------
+    licence
+        By the authors' conditions of use; None where only the records tell.
+    arrived_bytes
+        What of the missing archives is in `out` already: downloads that broke off, or whole archives.
     """
 
     dataset: str
@@ -69,11 +75,12 @@ class Plan:
     records: tuple[Record, ...]
     complete: tuple[Archive, ...]
     missing: tuple[Archive, ...]
+    arrived_bytes: int
 
     @property
     def download_bytes(self) -> int:
-        """The size of the missing archives."""
-        return sum(archive.bytes for archive in self.missing)
+        """What is still to be downloaded of the missing archives."""
+        return sum(archive.bytes for archive in self.missing) - self.arrived_bytes
 
     @property
     def free_bytes(self) -> int:
@@ -81,9 +88,10 @@ class Plan:
         return free_bytes(self.out)
 
     def disk_bytes(self, *, keep: bool = False) -> int:
-        """Return about how much disk it takes: the recordings, and one archive at a time, or all."""
+        """Return about how much more disk it takes: the recordings, and the archives one by one or all."""
         sizes = [archive.bytes for archive in self.missing]
-        return int(UNPACKED_RATIO * sum(sizes)) + (sum(sizes) if keep else max(sizes, default=0))
+        archives = sum(sizes) if keep else max(sizes, default=0)
+        return max(0, int(UNPACKED_RATIO * sum(sizes)) + archives - self.arrived_bytes)
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,7 @@ class Repository:
         wanted = {_known(f"machine in {dataset}", machine, machines) for machine in only}
         archives = [archive for archive in archives if not only or archive.machine in wanted]
         complete = [archive for archive in archives if _is_complete(archive, out)]
+        missing = [archive for archive in archives if archive not in complete]
         return Plan(
             dataset,
             out,
@@ -149,7 +158,8 @@ class Repository:
                 for number, content in contents.items()
             ),
             tuple(complete),
-            tuple(archive for archive in archives if archive not in complete),
+            tuple(missing),
+            sum(_arrived_bytes(archive, out) for archive in missing),
         )
 
     def _url(self, path: str, part: Part) -> str:
@@ -207,6 +217,8 @@ def fetch(plan: Plan, *, keep: bool = False, progress: Progress | None = None) -
         Where an archive is damaged or the disk has no room. Archives done before stay done, and
         nothing of this one is among the recordings.
     """
+    for half in (plan.out / _WORK / plan.dataset).glob("*.unpacking"):
+        shutil.rmtree(half, ignore_errors=True)
     needed, free = plan.disk_bytes(keep=keep), plan.free_bytes
     if needed > free:
         raise DatasetError(
@@ -217,7 +229,7 @@ def fetch(plan: Plan, *, keep: bool = False, progress: Progress | None = None) -
 
 
 def _fetch(archive: Archive, out: Path, *, keep: bool, progress: Progress | None) -> Fetched:
-    path = out / _WORK / archive.dataset / archive.file
+    path = _path(archive, out)
     expected = archive.md5 or _recorded_md5(archive, out)
     md5 = checksum(path, "md5") if path.is_file() else None
     if md5 is None or (expected is not None and md5 != expected):
@@ -261,8 +273,18 @@ def _staged(progress: Progress | None, stage: str, *, divided_by: int = 1) -> Pr
     return lambda _, done, total: progress(stage, -(-done // divided_by), -(-total // divided_by))
 
 
+def _path(archive: Archive, out: Path) -> Path:
+    return out / _WORK / archive.dataset / archive.file
+
+
 def _state_path(archive: Archive, out: Path) -> Path:
-    return out / _WORK / archive.dataset / f"{archive.file}.json"
+    return _path(archive, out).with_name(f"{archive.file}.json")
+
+
+def _arrived_bytes(archive: Archive, out: Path) -> int:
+    path = _path(archive, out)
+    found = (path, path.with_name(f"{path.name}.part"))
+    return min(archive.bytes, sum(each.stat().st_size for each in found if each.is_file()))
 
 
 def _recorded_md5(archive: Archive, out: Path) -> str | None:
