@@ -19,7 +19,7 @@ Frames = NDArray[np.floating[Any]]
 class Windows:
     """Every stretch of `stack` successive frames within a clip, frame after frame in one vector.
 
-    The frames themselves are kept once, in the type they come in: float16 from a store, so 90 kB a clip of
+    The frames themselves are kept once, in the type they come in: float16 from a store, so 80 kB a clip of
     10 s; the vectors (five times as many values, and as float32) exist for one batch at a time.
 
     Parameters
