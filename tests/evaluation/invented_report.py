@@ -134,7 +134,7 @@ def invented_report(
             "embedder": "logmel",
             "algorithm": "1: embeddings up, classifier down",
         },
-        "thresholds": {key: 1.7 for key in keys},
+        "thresholds": dict.fromkeys(keys, 1.7),
         "id_accuracy": {key: float(generator.uniform(0.85, 1.0)) for key in keys},
         "sound": invented_sound,
         "maps": invented_maps(clips, seed=seed),

@@ -199,20 +199,18 @@ def _histogram(
 
 
 def _worth_showing(labels: NDArray[np.str_], scores: NDArray[np.float64]) -> list[tuple[int, bool]]:
-    """Return the places of the strangest clips, strangest first, and of a typical one: ``(place, typical)``.
+    """Return the places of the strangest clips, strangest first, and of a typical one.
 
-    Typical is the middle of the normal clips by score (of all, where none is known to be normal),
-    should it not be among the strangest.
+    Each place comes with whether it is the typical one: the middle of the normal clips by score (of
+    all, where none is known to be normal), or the next below it that is not among the strangest.
     """
     strangest = np.argsort(-scores, kind="stable")[:STRANGEST].tolist()
     normal = np.flatnonzero(labels == "normal")
     candidates = normal if len(normal) else np.arange(len(scores))
-    places = [(place, False) for place in strangest]
-    if len(candidates):
-        middle = candidates[np.argsort(scores[candidates], kind="stable")[len(candidates) // 2]]
-        if middle not in strangest:
-            places.append((int(middle), True))
-    return places
+    ascending = candidates[np.argsort(scores[candidates], kind="stable")].tolist()
+    lower_half = ascending[: len(ascending) // 2 + 1]
+    typical = [place for place in reversed(lower_half) if place not in strangest][:1]
+    return [(place, False) for place in strangest] + [(place, True) for place in typical]
 
 
 def _maps(maps: EmbeddingMaps, keys: Sequence[MachineKey], *, seed: int) -> Json:

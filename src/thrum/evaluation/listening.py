@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,7 @@ from numpy.typing import NDArray
 from thrum import audio
 from thrum.errors import EvaluationError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-PICTURE_FRAMES, PICTURE_BANDS = 280, 88
+PICTURE_FRAMES, PICTURE_BANDS = 256, 80
 WINDOW_SECONDS = 0.064
 LOWEST_HZ = 20.0
 
@@ -27,7 +23,7 @@ AUDIO_RATE = 16000
 """Excerpts are brought down to this many samples per second, 16 bit, FLAC: no codec's model of hearing
 decides what an engineer may hear."""
 
-AUDIO_BUDGET_BYTES = 7_000_000
+AUDIO_BUDGET_BYTES = 6_000_000
 """All excerpts of a page together, base64 included."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 3.0, 10.0
@@ -102,37 +98,30 @@ def picture_of(sound: Recording | LogMel, *, name: str) -> Picture:
 
 
 def _spectrogram(recording: Recording) -> NDArray[np.float64]:
-    import torch
-
-    from thrum.features import framing, spectrogram
-
-    samples = torch.from_numpy(np.array(recording.audio, dtype=np.float32))[None]  # (1, S)
-    hop = math.ceil(samples.shape[1] / PICTURE_FRAMES)
+    hop = math.ceil(len(recording.audio) / PICTURE_FRAMES)
     length = max(round(WINDOW_SECONDS * recording.sample_rate), hop)
-    fft_size = 2 ** math.ceil(math.log2(2 * length))  # fine enough for the lowest bands
-    padded = framing.pad_to_length(samples, length)
-    frames = framing.frame(padded, length=length, hop=hop)[0]  # (T, length)
-    power = spectrogram.power_spectrum(
-        frames, window=torch.hann_window(length), fft_size=fft_size
-    )  # (T, fft_size / 2 + 1)
-    decibels: NDArray[np.float32] = spectrogram.decibels(
-        power @ _bands(recording.sample_rate, fft_size), floor=1e-10
-    ).numpy()  # (T, PICTURE_BANDS)
-    return decibels.astype(np.float64)
+    fft_size = 2 ** math.ceil(math.log2(length))
+    padded = np.pad(recording.audio, (0, max(length - len(recording.audio), 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]  # (T, length)
+    spectrum = np.fft.rfft(frames * np.hanning(length), n=fft_size)  # (T, fft_size / 2 + 1)
+    power = spectrum.real**2 + spectrum.imag**2
+    bands = power @ _filterbank(recording.sample_rate, fft_size)  # (T, PICTURE_BANDS)
+    decibels: NDArray[np.float64] = 10 * np.log10(np.maximum(bands, 1e-10))
+    return decibels
 
 
 @cache
-def _bands(sample_rate: int, fft_size: int) -> Tensor:
-    from thrum.features import spectrogram
+def _filterbank(sample_rate: int, fft_size: int) -> NDArray[np.float64]:
+    from thrum.features.spectrogram import mel_filterbank
 
-    return spectrogram.mel_filterbank(
+    return mel_filterbank(
         sample_rate=sample_rate,
         fft_size=fft_size,
         bands=PICTURE_BANDS,
         low_hz=LOWEST_HZ,
         high_hz=sample_rate / 2,
         scale="htk",
-    )  # (fft_size / 2 + 1, PICTURE_BANDS)
+    ).numpy()  # (fft_size / 2 + 1, PICTURE_BANDS)
 
 
 def _shortened(values: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
@@ -174,7 +163,7 @@ def images(pictures: Sequence[Picture]) -> list[str]:
         shades = np.clip((picture.decibels - low) / max(high - low, 1e-9), 0, 1)
         pixels = colormaps["magma"](shades.T[::-1])  # (F, T, 4), low frequencies below
         content = io.BytesIO()
-        imsave(content, pixels[..., :3], format="webp", pil_kwargs={"quality": 70, "method": 4})
+        imsave(content, pixels[..., :3], format="webp", pil_kwargs={"quality": 60, "method": 4})
         addresses.append(_address("image/webp", content.getvalue()))
     return addresses
 

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 METHOD_NAMES = {
     "local_logmel": "Local, log-mel",
     "local": "Local",
+    "local_whitened": "Local, whitened",
     "collaborative": "Collaborative",
     "fused": "Fused",
     "centralised": "Centralised",
@@ -36,6 +37,7 @@ METHOD_NAMES = {
 METHOD_COLOURS = {
     "local_logmel": "#bcc4cd",
     "local": "#7b8794",
+    "local_whitened": "#4a5561",
     "collaborative": "#2470b3",
     "fused": "#d9730d",
     "centralised": "#ffffff",
@@ -65,12 +67,11 @@ def roc_curve(is_anomaly: NDArray[np.bool_], scores: Floats) -> Floats:
     corners are kept, evenly.
     """
     levels, level = np.unique(-scores, return_inverse=True)  # most anomalous first
-    hits = np.cumsum(np.bincount(level, weights=is_anomaly, minlength=len(levels)))
-    alarms = np.cumsum(np.bincount(level, weights=~is_anomaly, minlength=len(levels)))
-    corners: Floats = np.stack([alarms / alarms[-1], hits / hits[-1]], axis=1)  # (L, 2)
-    corners = np.concatenate([[[0.0, 0.0]], corners])
-    turns = np.any(np.diff(corners, n=2, axis=0) != 0, axis=1)
-    corners = corners[np.concatenate([[True], turns, [True]])]
+    hits = np.bincount(level, weights=is_anomaly, minlength=len(levels))  # (L,)
+    alarms = np.bincount(level, weights=~is_anomaly, minlength=len(levels))
+    turns = hits[1:] * alarms[:-1] != hits[:-1] * alarms[1:]
+    counts = np.stack([np.cumsum(alarms), np.cumsum(hits)], axis=1)[np.append(turns, True)]
+    corners: Floats = np.concatenate([[[0.0, 0.0]], counts / counts[-1]])
     if len(corners) > MAX_ROC_POINTS:
         corners = corners[np.linspace(0, len(corners) - 1, MAX_ROC_POINTS).round().astype(int)]
     return corners
@@ -113,30 +114,33 @@ def project(embeddings: NDArray[np.floating], *, seed: int) -> Floats:
     """Return a map (N, 2) in [0, 1] of embeddings (N, D) in which neighbours stay neighbours.
 
     t-SNE (van der Maaten and Hinton, 2008) on the first 50 principal components, begun at the first
-    two. With fewer than ten points the first two principal components themselves.
+    two; of fewer than ten clips these two themselves.
     """
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    values = np.asarray(embeddings, dtype=np.float64)
-    components = min(50, *values.shape)
-    points = PCA(components, svd_solver="full").fit_transform(values - values.mean(axis=0))
-    if len(points) >= 10 and points[:, 0].std() > 0:
-        model = TSNE(
-            perplexity=min(30.0, (len(points) - 1) / 3),
-            init="pca",
-            max_iter=500,
-            random_state=seed,
-        )
-        # One thread: the same map everywhere, and twenty times faster where cores are busy.
-        with threadpool_limits(1):
-            points = model.fit_transform((points / points[:, 0].std()).astype(np.float32))
-        points = points.astype(np.float64)
-    points = np.pad(points, [(0, 0), (0, 2)])[:, :2]  # (N, 2), should there be one component only
-    low, high = points.min(axis=0), points.max(axis=0)
-    scaled: Floats = (points - low) / np.where(high > low, high - low, 1.0)
+    # One thread: the same map everywhere, and twenty times faster where cores are busy.
+    with threadpool_limits(1):
+        points = _principal_components(np.asarray(embeddings, dtype=np.float64))  # (N, ≤ 50)
+        if len(points) >= 10 and points.any():
+            model = TSNE(
+                perplexity=min(30.0, (len(points) - 1) / 3),
+                init=1e-4 * points[:, :2] / points[:, 0].std(),  # (N, 2), as its `init="pca"`
+                max_iter=500,
+                random_state=seed,
+            )
+            points = model.fit_transform(points / points[:, 0].std())
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    scaled: Floats = (points[:, :2] - low) / np.where(high > low, high - low, 1.0)
     return scaled
+
+
+def _principal_components(values: Floats, *, at_most: int = 50) -> Floats:
+    """Return the principal components (N, at least 2) of values (N, D), by way of their (N, N) products."""
+    centred = values - values.mean(axis=0)
+    variances, directions = np.linalg.eigh(centred @ centred.T)  # ascending
+    components = (directions * np.sqrt(np.maximum(variances, 0)))[:, ::-1][:, :at_most]
+    return np.pad(components, [(0, 0), (0, max(2 - components.shape[1], 0))])
 
 
 def label_places(points: Floats, groups: NDArray[np.int_]) -> list[tuple[int, float, float]]:
@@ -249,9 +253,19 @@ def _draw_groups(
             linewidth=0.8,
             label=method_name(method),
         )
-        group, mean = shown[0]
-        if group == 0:
-            axes.text(positions[0], mean + 0.008, f"{mean:.2f}", fontsize=7.5, ha="center")
+        dark = method in ("local", "collaborative", "fused")
+        for position, (_, value) in zip(positions, shown, strict=True):
+            inside = value > 0.6
+            axes.text(
+                position,
+                value - 0.012 if inside else max(value, 0.5) + 0.012,
+                f"{value:.3f}",
+                color="white" if inside and dark else _INK,
+                fontsize=7,
+                rotation="vertical",
+                horizontalalignment="center",
+                verticalalignment="top" if inside else "bottom",
+            )
     lowest = min(min(values.values()) for _, values in groups)
     axes.set_ylim(min(0.5, math.floor(lowest * 10) / 10), 1.0)
     axes.axhline(0.5, color=_INK, linewidth=0.8)

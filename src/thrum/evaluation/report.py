@@ -29,6 +29,7 @@ Json = dict[str, Any]
 MEANINGS = {
     "local_logmel": "its own log-mel; nothing shared",
     "local": "its own frozen embeddings; nothing shared",
+    "local_whitened": "the same, whitened by its own clips",
     "collaborative": "a classifier learned from all sites",
     "fused": "collaborative and local scores together",
     "centralised": "the classifier on pooled data: the bound",
@@ -154,7 +155,7 @@ class Report:
 def write_report(path: Path, report: Report) -> None:
     """Write the page to `path` (``….html``) and its twin beside it (``….json``).
 
-    The page stays under about 15 MB: excerpts of sound share 7 MB, each as long as that allows up
+    The page stays under about 15 MB: excerpts of sound share 6 MB, each as long as that allows up
     to ten seconds, and a map shows 1200 clips at most. The same report gives the same page, byte
     for byte.
 
@@ -168,7 +169,7 @@ def write_report(path: Path, report: Report) -> None:
     twin = path.with_suffix(".json")
     data = findings.describe(report)
     page = _page(data, _clips_shown(report, data), twin.name)
-    storage.write_json(twin, data)
+    storage.write_text(twin, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
     storage.write_text(path, page)
 
 
