@@ -12,11 +12,11 @@ from torch.nn import functional
 class ArcFace(nn.Module):
     r"""Softmax over the cosines to one anchor a class, the true class's angle made larger by a margin.
 
-    .. math:: L = -\\log \\frac{e^{s\\cos(\\theta_y + m)}}{e^{s\\cos(\\theta_y + m)}
-              + \\sum_{j \\ne y} e^{s\\cos\\theta_j}}
+    .. math:: L = -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)}
+              + \sum_{j \ne y} e^{s\cos\theta_j}}
 
-    Where :math:`\\theta_y + m` exceeds :math:`\\pi` the cosine would rise again and reward being wrong;
-    there the penalty goes on as the straight line :math:`\\cos\\theta_y - m\\sin m`, as the authors do.
+    Where :math:`\theta_y + m` exceeds :math:`\pi` the cosine would rise again and reward being wrong;
+    there the penalty goes on as the straight line :math:`\cos\theta_y - m\sin m`, as the authors do.
 
     Soft targets (B, K), as mixup makes them, give every class its part of the margin and of the loss.
 
