@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import machines
+from thrum import config as configs
 from thrum.errors import ConfigError, DataError, ProtocolError, StorageError
 from thrum.evaluation.metrics import auc
 from thrum.systems.embedding_sharing import (
@@ -213,3 +214,8 @@ def test_a_network_that_does_not_know_new_normal_clips_has_little_say() -> None:
     shared = MachineScores({"network": wild}, np.ones(40, bool), np.ones(60, bool))
     joined = fused(shared, good, good).test
     assert np.median(joined[30:]) > np.quantile(joined[:30], 0.95)
+
+
+def test_the_configuration_file_is_the_preset() -> None:
+    file = Path(__file__).parents[2] / "configs" / "embedding_sharing_compact.toml"
+    assert configs.load(Config, file) == PRESETS["compact"]
