@@ -13,7 +13,14 @@ from thrum.types import Clip, Scores
 
 SAMPLE_RATE = 16000
 # How far anomalies lie from normal clips, in deviations, by method.
-SHIFTS = {"local_logmel": 1.6, "local": 1.9, "collaborative": 2.6, "fused": 3.0, "centralised": 2.6}
+SHIFTS = {
+    "local_logmel": 1.6,
+    "local": 1.9,
+    "local_whitened": 2.2,
+    "collaborative": 2.6,
+    "fused": 3.0,
+    "centralised": 2.6,
+}
 NAMES = ("fan", "gearbox", "pump", "slider", "valve")
 
 

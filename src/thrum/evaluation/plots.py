@@ -253,7 +253,7 @@ def _draw_groups(
             linewidth=0.8,
             label=method_name(method),
         )
-        dark = method in ("local", "collaborative", "fused")
+        dark = method in ("local", "local_whitened", "collaborative", "fused")
         for position, (_, value) in zip(positions, shown, strict=True):
             inside = value > 0.6
             axes.text(

@@ -275,11 +275,22 @@ def _figures(data: Json) -> list[list[Json]]:
                 **method,
                 **results.get((machine["machine"], machine["machine_id"], name), nothing),
                 "method": name,
+                "same_as": _first_alike(machine["methods"], name),
             }
             for name, method in machine["methods"].items()
         ]
         for machine in data["machines"]
     ]
+
+
+def _first_alike(methods: Mapping[str, Json], name: str) -> str | None:
+    """Return the first method before `name` whose scores are the very same, if there is one."""
+    for other, method in methods.items():
+        if other == name:
+            break
+        if all(method[key] == methods[name][key] for key in ("scores", "training_scores")):
+            return other
+    return None
 
 
 def _colours(methods: Mapping[str, str]) -> dict[str, str]:
