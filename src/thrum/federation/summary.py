@@ -30,7 +30,7 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
     tested = [own for own in simulation.scores if len(own.clips) > 0]
     if not tested:
         return None
-    common = set.intersection(*(set(own.scores) for own in tested))
+    common = set.intersection(*(set(own.scores) for own in simulation.scores))
     methods = [method for method in METHODS if method in common]
     owner = {key: site for site in simulation.sites for key in site.machines}
     selected = "fused" if "fused" in methods else "local"
@@ -45,8 +45,15 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
                 selected,
             ),
             training_scores=Scores(
-                [clip for own in tested for clip in owner[own.key].training_clips(own.key)],
-                {m: np.concatenate([own.scores[m].left_out for own in tested]) for m in methods},
+                [
+                    clip
+                    for own in simulation.scores
+                    for clip in owner[own.key].training_clips(own.key)
+                ],
+                {
+                    m: np.concatenate([own.scores[m].left_out for own in simulation.scores])
+                    for m in methods
+                },
                 selected,
             ),
             seed=int(simulation.settings["seed"]),
