@@ -4,7 +4,7 @@
 
 Prints clips per second in training and in scoring, one thread, for embeddings of the sizes that the paper's
 embedders give for ten seconds, on random frames: the arithmetic does not depend on what the frames hold.
-``--large`` adds images of 32 × 6144, which want some 16 GB of memory and minutes.
+``--large`` adds images of 32 × 6144, which want much memory and minutes.
 """
 
 from __future__ import annotations
