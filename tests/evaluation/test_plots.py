@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from thrum.errors import EvaluationError
 from thrum.evaluation import plots
-from thrum.evaluation.table import Result
 
 
 def draws(seed: int, *, n: int = 300, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -121,37 +117,3 @@ def test_names_on_a_map_do_not_cover_each_other() -> None:
     for i, (_, x, y) in enumerate(places):
         for _, other_x, other_y in places[:i]:
             assert abs(x - other_x) >= 0.2 - 1e-3 or abs(y - other_y) >= 0.045 - 1e-3
-
-
-def results(n_machines: int) -> list[Result]:
-    return [
-        Result("fan", f"id_{number:02d}", method, auc, 0.6, 10, 10, 0)
-        for number in range(n_machines)
-        for method, auc in [("local", 0.45), ("fused", 0.875), ("<new>", 0.7)]
-    ]
-
-
-@pytest.mark.parametrize("n_machines", [1, 3, 60])
-def test_headline_is_drawn_alike_each_time(n_machines: int, tmp_path: Path) -> None:
-    for name in ("a.svg", "b.svg", "a.png", "b.png"):
-        plots.save_headline(tmp_path / name, results(n_machines), title="Together & apart")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
-    assert "Together &amp; apart" in text
-    assert "0.875" in text
-    assert "&lt;new&gt;" in text
-    assert ("mean" in text) == (n_machines > 1)
-
-
-def test_headline_leaves_machines_without_an_auc_out(tmp_path: Path) -> None:
-    silent = Result("valve", "id_07", "fused", None, None, 10, 0, 0)
-    plots.save_headline(tmp_path / "a.svg", [*results(2), silent])
-    assert "valve" not in (tmp_path / "a.svg").read_text(encoding="utf-8")
-    with pytest.raises(EvaluationError, match="nothing to draw"):
-        plots.save_headline(tmp_path / "b.svg", [silent])
-
-
-def test_headline_refuses_other_kinds_of_files(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"\.png or \.svg"):
-        plots.save_headline(tmp_path / "a.gif", results(2))

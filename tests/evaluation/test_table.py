@@ -10,7 +10,6 @@ from thrum.errors import DataError
 from thrum.evaluation.table import (
     Result,
     comparison,
-    merged,
     read_results,
     read_scores,
     results_of,
@@ -108,11 +107,6 @@ def test_results_survive_the_file_and_the_file_the_results(tmp_path: Path) -> No
     assert [r.method for r in found[:2]] == ["local", "fused"]  # as they came, not by alphabet
     write_results(second, found)
     assert second.read_bytes() == first.read_bytes()
-
-
-def test_a_seed_done_again_replaces_itself() -> None:
-    again = [replace(r, auc=0.25) for r in RESULTS[2:4]]
-    assert merged([*RESULTS, *SECOND_SEED], again) == [*SECOND_SEED, *again]
 
 
 @pytest.mark.parametrize(

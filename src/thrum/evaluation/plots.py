@@ -1,25 +1,19 @@
-"""What the figures are made of: ROC curves, histograms, maps of embeddings, and the headline chart.
+"""What the figures are made of: ROC curves, histograms and maps of embeddings.
 
 The report draws its figures itself from what these functions return, so that a figure and its
-numbers cannot differ. Only `save_headline` draws, for pages that want a picture as a file.
+numbers cannot differ.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum import storage
-from thrum.errors import EvaluationError
-from thrum.evaluation.table import Result, summary
-
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 Floats = NDArray[np.float64]
 
@@ -33,20 +27,6 @@ METHOD_NAMES = {
     "selected": "Selected",
 }
 """What the methods of `results.csv` are called in a figure."""
-
-METHOD_COLOURS = {
-    "local_logmel": "#bcc4cd",
-    "local": "#7b8794",
-    "local_whitened": "#4a5561",
-    "collaborative": "#2470b3",
-    "fused": "#d9730d",
-    "centralised": "#ffffff",
-}
-"""Greys for what a site does alone; blue and orange, which every eye tells apart, for together; hollow for
-the bound that gives up privacy."""
-
-_OTHER_COLOURS = ("#2a9187", "#8a5fb0", "#a08a00", "#b3476b")
-_INK = "#1b1f24"
 
 MAX_ROC_POINTS = 200
 BINS = 36
@@ -161,123 +141,3 @@ def label_places(points: Floats, groups: NDArray[np.int_]) -> list[tuple[int, fl
                 y = other_y + 0.045
         placed.append((group, round(float(np.clip(x, 0.1, 0.9)), 4), round(float(y), 4)))
     return placed
-
-
-def save_headline(path: Path, results: Sequence[Result], *, title: str = "") -> None:
-    """Draw the AUC of each machine ID and method, and their mean, as a PNG or SVG file.
-
-    Bars begin at 0.5, which is what chance reaches. Several seeds are averaged.
-
-    Parameters
-    ----------
-    path
-        Ends in ``.png`` or ``.svg``.
-    results
-        As in ``results.csv``; machines without an AUC are left out.
-    title
-        Stands above the chart.
-
-    Raises
-    ------
-    EvaluationError
-        Where no machine has an AUC, or the suffix is another.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise EvaluationError(f"cannot draw {path}: the suffix must be .png or .svg")
-    groups = _groups([result for result in results if result.auc is not None])
-    methods = list(dict.fromkeys(method for _, values in groups for method in values))
-    settings: dict[Any, Any] = {
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "thrum",
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": "#5c6673",
-    }
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(max(6.4, 0.95 * len(groups) + 1.6), 3.6), layout="constrained")
-        _draw_groups(figure.add_subplot(), groups, methods, title)
-        with storage.replacing(path) as temporary:
-            metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-            figure.savefig(temporary, format=kind, dpi=200, metadata=metadata)
-
-
-def _groups(results: list[Result]) -> list[tuple[str, dict[str, float]]]:
-    """Return the AUC by method of the mean and, where they can be told apart, of each machine ID."""
-    if not results:
-        raise EvaluationError("no machine has an AUC: there is nothing to draw")
-    overall = {
-        item.method: item.auc
-        for item in summary(results)
-        if item.machine is None and item.auc is not None
-    }
-    by_machine: dict[str, list[Result]] = {}
-    for result in results:
-        by_machine.setdefault(f"{result.machine}\n{result.machine_id}", []).append(result)
-    if not 2 <= len(by_machine) <= 24:
-        return [("mean" if len(by_machine) > 1 else next(iter(by_machine)), overall)]
-    groups = [(f"mean of\n{len(by_machine)} machines", overall)]
-    for name, chosen in by_machine.items():
-        means = {
-            item.method: item.auc
-            for item in summary(chosen)
-            if item.machine is None and item.auc is not None
-        }
-        groups.append((name, means))
-    return groups
-
-
-def _draw_groups(
-    axes: Axes, groups: list[tuple[str, dict[str, float]]], methods: list[str], title: str
-) -> None:
-    width = 0.8 / len(methods)
-    others = iter(_OTHER_COLOURS * len(methods))
-    for place, method in enumerate(methods):
-        shown = [
-            (group, values[method]) for group, (_, values) in enumerate(groups) if method in values
-        ]
-        positions = [group + (place - (len(methods) - 1) / 2) * width for group, _ in shown]
-        axes.bar(
-            positions,
-            [value - 0.5 for _, value in shown],
-            width * 0.88,
-            bottom=0.5,
-            color=METHOD_COLOURS.get(method) or next(others),
-            edgecolor=_INK if method == "centralised" else "none",
-            linewidth=0.8,
-            label=method_name(method),
-        )
-        dark = method in ("local", "local_whitened", "collaborative", "fused")
-        for position, (_, value) in zip(positions, shown, strict=True):
-            inside = value > 0.6
-            axes.text(
-                position,
-                value - 0.012 if inside else max(value, 0.5) + 0.012,
-                f"{value:.3f}",
-                color="white" if inside and dark else _INK,
-                fontsize=7,
-                rotation="vertical",
-                horizontalalignment="center",
-                verticalalignment="top" if inside else "bottom",
-            )
-    lowest = min(min(values.values()) for _, values in groups)
-    axes.set_ylim(min(0.5, math.floor(lowest * 10) / 10), 1.0)
-    axes.axhline(0.5, color=_INK, linewidth=0.8)
-    axes.set_xticks(range(len(groups)), [name for name, _ in groups])
-    axes.set_ylabel("AUC (0.5 is chance)")
-    axes.grid(axis="y", color="#e3e7eb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    if title:
-        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=28)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(methods), frameon=False,
-        handlelength=0.9, handleheight=0.9, columnspacing=1.4, borderpad=0.2,
-    )  # fmt: skip

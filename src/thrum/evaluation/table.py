@@ -125,13 +125,6 @@ def results_of(
     return results
 
 
-def merged(earlier: Iterable[Result], later: Iterable[Result]) -> list[Result]:
-    """Return `later` and what `earlier` holds of other seeds."""
-    later = list(later)
-    repeated = {result.seed for result in later}
-    return [result for result in earlier if result.seed not in repeated] + later
-
-
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write ``results.csv``, sorted by machine, seed and the order in which the methods came."""
     storage.write_text(path, to_csv(RESULT_COLUMNS, map(astuple, _in_order(results))))
