@@ -28,8 +28,15 @@ def test_what_is_written_is_read_to_a_16_bit_step(tmp_path: Path, suffix: str, n
     samples, sample_rate = audio.read(path)
     assert sample_rate == RATE
     assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, noise, atol=1 / 32768)
+    np.testing.assert_allclose(samples, noise, atol=0.5 / 32768)
     assert list(tmp_path.iterdir()) == [path]  # nothing temporary stays
+
+
+def test_samples_are_rounded_and_clipped(tmp_path: Path) -> None:
+    steps = np.array([-40000.0, -1.6, -1.4, -0.4, 0.4, 0.6, 1.4, 1.6, 32767.4, 40000.0])
+    audio.write(tmp_path / "clip.wav", steps / 32768, RATE)
+    written = audio.read(tmp_path / "clip.wav")[0] * 32768
+    assert written.tolist() == [-32768, -2, -1, 0, 0, 1, 1, 2, 32767, 32767]
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])

@@ -19,6 +19,7 @@ from thrum.types import Clip
 
 SUFFIXES = frozenset({".wav", ".flac"})
 
+_STEPS = 1 << 15  # of 16-bit sound, from 0 to 1
 _UNKNOWN_SIZE = 0x7FFF_F000
 """From here on, the size of a wav file's data says that it was written to a pipe and not known."""
 
@@ -91,12 +92,23 @@ def resample(audio: NDArray[np.float32], rate: int, wanted_rate: int) -> NDArray
 
 
 def write(path: Path, audio: NDArray[Any], sample_rate: int) -> None:
-    """Write audio (S,) or (S, C) in [-1, 1] as 16-bit wav or flac by the suffix, atomically."""
+    """Write audio (S,) or (S, C) in [-1, 1] as 16-bit wav or flac by the suffix, atomically.
+
+    Samples are rounded to the nearest step (libsndfile would take the next one below, which moves all of
+    them by half a step); what lies outside is clipped.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise AudioError(f"cannot write {path}: the suffix must be .wav or .flac")
+    steps = np.rint(np.asarray(audio, np.float64) * _STEPS).clip(-_STEPS, _STEPS - 1)
     with storage.replacing(path) as temporary:
-        soundfile.write(temporary, audio, sample_rate, subtype="PCM_16", format=suffix[1:].upper())
+        soundfile.write(
+            temporary,
+            steps.astype(np.int16),
+            sample_rate,
+            subtype="PCM_16",
+            format=suffix[1:].upper(),
+        )
 
 
 def _check_length(path: Path, samples: NDArray[np.float32], announced: int) -> None:

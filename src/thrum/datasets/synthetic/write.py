@@ -16,7 +16,7 @@ from thrum.errors import ConfigError
 from thrum.types import Progress
 
 SCHEMA = 1
-SIMULATOR = 1
+SIMULATOR = 2
 """Raised whenever equal settings come to give other sound; what an older one began is not gone on with."""
 DESCRIPTION = "simulation.json"
 CLIPS_AT_ONCE = 64
