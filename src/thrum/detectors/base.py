@@ -56,8 +56,10 @@ class Detector(ABC):
 DETECTORS: Registry[Detector] = Registry(
     "detector",
     {
+        "gmm": "thrum.detectors.gmm:GMM",
         "knn": "thrum.detectors.knn:KNN",
         "lof": "thrum.detectors.lof:LOF",
+        "mahalanobis_knn": "thrum.detectors.mahalanobis_knn:MahalanobisKNN",
     },
 )
 
