@@ -7,7 +7,7 @@ import sys
 import typer
 
 import thrum
-from thrum.cli import collaborate, data, demo, embed, evaluate, fine_tune, score, train, weights
+from thrum.cli import bench, collaborate, data, demo, embed, evaluate, fine_tune, score, train, weights
 from thrum.errors import ThrumError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("fine-tune")(fine_tune.fine_tune)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)
+app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 

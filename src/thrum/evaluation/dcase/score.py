@@ -95,7 +95,7 @@ def evaluate(truth: Path | str, scores: Path | str, year: int) -> Evaluation:
     machines: dict[str, dict[str, Measures]] = {}
     for (machine, section), clips in sections.items():
         try:
-            machines.setdefault(machine, {})[section] = _measures(clips, rules)
+            machines.setdefault(machine, {})[section] = measures_of(clips, rules)
         except EvaluationError as error:
             raise EvaluationError(f"{machine} {section} of {truth}: {error}") from error
     everything = pooled(sections.values())
@@ -109,7 +109,8 @@ def evaluate(truth: Path | str, scores: Path | str, year: int) -> Evaluation:
     )
 
 
-def _measures(section: Section, rules: Rules) -> dict[str, float | None]:
+def measures_of(section: Section, rules: Rules) -> dict[str, float | None]:
+    """Return the measures of one section by one year's `rules`."""
     is_anomaly, is_target, scores, decisions = section
     measures: dict[str, float | None] = {}
     answers: dict[str, float | None] = {}

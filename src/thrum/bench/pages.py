@@ -1,0 +1,184 @@
+"""A filled table as CSV, Markdown, JSON, and a page of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thrum import storage
+from thrum.bench.figures import Figure, Filled
+from thrum.bench.tables import Row
+from thrum.evaluation.table import to_csv
+
+CSV_COLUMNS = (
+    "table",
+    "row",
+    "column",
+    "published",
+    "ours",
+    "deviation",
+    "difference",
+    "seeds",
+    "shortened",
+    "errors",
+)
+SHORTENED = "†"
+
+
+def write(folder: Path, filled: Filled) -> dict[str, Path]:
+    """Write ``<table>.csv``, ``.md``, ``.json`` and ``.html`` into `folder`; return their paths."""
+    name = filled.table.name.replace("/", "-")
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("csv", "md", "json", "html")}
+    storage.write_text(paths["csv"], csv_of(filled))
+    storage.write_text(paths["md"], markdown_of(filled))
+    storage.write_json(paths["json"], records_of(filled))
+    storage.write_text(paths["html"], html_of(filled))
+    return paths
+
+
+def csv_of(filled: Filled) -> str:
+    """Return one line a figure, numbers in full precision."""
+    return to_csv(
+        CSV_COLUMNS,
+        (
+            [
+                filled.table.name,
+                one.row,
+                one.column,
+                one.published,
+                one.ours,
+                one.deviation,
+                one.difference,
+                " ".join(map(str, one.seeds)),
+                one.shortened,
+                "; ".join(one.errors),
+            ]
+            for one in filled.figures
+        ),
+    )
+
+
+def records_of(filled: Filled) -> list[dict[str, Any]]:
+    """Return the figures that have a number, for programs and for ``docs/results``."""
+    return [
+        {
+            "table": filled.table.name,
+            "row": one.row,
+            "column": one.column,
+            "dataset": filled.table.sources[one.source].title,
+            "metric": one.measure,
+            "published": one.published,
+            "mean": one.ours,
+            "deviation": one.deviation,
+            "difference": one.difference,
+            "seeds": list(one.seeds),
+            "command": filled.command,
+            "shortened": one.shortened,
+            "errors": list(one.errors),
+        }
+        for one in filled.figures
+        if one.ours is not None or one.published is not None or one.errors
+    ]
+
+
+def markdown_of(filled: Filled) -> str:
+    """Return the table as Markdown: each method with its published numbers, ours, and the difference."""
+    table = filled.table
+    lines = [f"**{table.name}: {table.title}**", ""]
+    lines += [f"| | | {' | '.join(column.name for column in table.columns)} |"]
+    lines += ["|---|---|" + "---:|" * len(table.columns)]
+    for row in table.rows:
+        for number, (label, cells) in enumerate(lines_of(filled, row)):
+            name = row.name if number == 0 else ""
+            lines.append(f"| {name} | {label} | {' | '.join(cells)} |")
+    lines += ["", *(f"{note}  " for note in notes_of(filled))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def lines_of(filled: Filled, row: Row) -> list[tuple[str, list[str]]]:
+    """Return the lines of one method, each with its label and the text of its places."""
+    figures = filled.of(row)
+    kinds: list[tuple[str, list[str]]] = []
+    if any(one.published is not None for one in figures):
+        kinds.append(("published", [plain(one.published) for one in figures]))
+    if row.runs:
+        mark = SHORTENED if any(one.shortened for one in figures) else ""
+        kinds.append((f"ours{mark}", [ours(one) for one in figures]))
+    if any(one.difference is not None for one in figures):
+        kinds.append(("difference", [signed(one.difference) for one in figures]))
+    return kinds
+
+
+def notes_of(filled: Filled) -> list[str]:
+    """Return what a reader of the table must know, line by line."""
+    table = filled.table
+    notes = ["All numbers in percent; ours: mean ± population standard deviation over the seeds."]
+    if table.paper:
+        notes.append(f"Published numbers: {table.paper}.")
+    if table.note:
+        notes.append(table.note)
+    if filled.epochs is not None:
+        notes.append(f"**Shortened: at most {filled.epochs} epochs (`--epochs`).**")
+    for row in table.rows:
+        figures = filled.of(row)
+        seeds = sorted({one.seeds for one in figures if one.ours is not None})
+        told = [row.note] if row.note else []
+        shortened = dict.fromkeys(one.shortened for one in figures if one.shortened)
+        told += [f"{SHORTENED} shortened: {text}" for text in shortened]
+        if seeds:
+            told.append(f"seeds {', '.join(' '.join(map(str, own)) for own in seeds)}")
+        if told:
+            notes.append(f"{row.name}: {'; '.join(told)}.")
+    notes += [f"Missing: {error}" for error in filled.errors]
+    return notes
+
+
+def plain(value: float | None) -> str:
+    """Return a number in percent, a dash for none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign."""
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def ours(figure: Figure) -> str:
+    """Return mean and deviation, or that the cells failed."""
+    if figure.ours is None:
+        return "failed" if figure.errors else "–"
+    deviation = "" if figure.deviation is None else f" ± {figure.deviation:.2f}"
+    return plain(figure.ours) + deviation
+
+
+def html_of(filled: Filled) -> str:
+    """Return a self-contained page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=_loaders(PackageLoader),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(plain=plain, signed=signed, ours=ours)
+    rows: Sequence[Mapping[str, Any]] = [
+        {
+            "row": row,
+            "figures": filled.of(row),
+            "lines": [label for label, _ in lines_of(filled, row)],
+        }
+        for row in filled.table.rows
+    ]
+    return environment.get_template("bench.html.j2").render(
+        filled=filled, table=filled.table, rows=rows, notes=notes_of(filled), mark=SHORTENED
+    )
+
+
+def _loaders(loader: Any) -> Any:
+    from jinja2 import ChoiceLoader
+
+    packages = ("thrum.bench", "thrum.evaluation")  # the page, and the style of the report
+    return ChoiceLoader([loader(package, "templates") for package in packages])

@@ -1,0 +1,282 @@
+"""All cells of a table: what is there is kept, the rest is trained, several at a time.
+
+Each cell is trained in a process of its own with one thread, so that one that fails, or is killed for memory,
+leaves the others alone. When the command is killed, its processes end too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, Protocol
+
+from thrum.bench import cells
+from thrum.bench.cells import Cell
+from thrum.bench.tables import Table
+from thrum.errors import ThrumError, UsageError
+from thrum.types import Progress
+
+TICK_SECONDS = 1.0
+REPORT_SECONDS = 0.5  # at most so often a process tells how far it is
+
+
+class Watcher(Protocol):
+    """Told what becomes of the cells."""
+
+    def started(self, cell: Cell) -> None:
+        """Say that a cell is being trained."""
+
+    def told(self, cell: Cell, stage: str, done: int, total: int) -> None:
+        """Say how far a cell has come."""
+
+    def ended(self, cell: Cell, error: str | None, state: State) -> None:
+        """Say that a cell is complete, or why it failed."""
+
+    def tick(self, state: State) -> None:
+        """Say how far the table has come."""
+
+
+@dataclass
+class State:
+    """How far the table has come.
+
+    Attributes
+    ----------
+    total, done
+        Cells of the table, and those that need nothing more: complete before, complete now, or failed.
+    seconds_left
+        An estimate; None where nothing is known yet.
+    """
+
+    total: int
+    done: int = 0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a table's cells.
+
+    Parameters
+    ----------
+    folders
+        Of the complete cells.
+    errors
+        Of the others.
+    """
+
+    folders: dict[Cell, Path] = field(default_factory=dict)
+    errors: dict[Cell, str] = field(default_factory=dict)
+
+
+def plan(
+    table: Table,
+    *,
+    out: Path,
+    data: Path | None = None,
+    seeds: Sequence[int] | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+) -> list[Cell]:
+    """Return the cells that the table's rows are made of, the shortest first."""
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"--epochs is {epochs}, wanted at least 1")
+    wanted = {name: None for row in table.rows for name in row.runs}
+    planned = [
+        Cell(
+            run_name=name,
+            run=table.runs[name],
+            source_name=source,
+            source=table.sources[source],
+            seed=seed,
+            data=data,
+            out=out,
+            epochs=epochs,
+            device=device,
+        )
+        for name in wanted
+        for source in table.sources_of(name)
+        for seed in (seeds if seeds is not None else range(table.runs[name].seeds or table.seeds))
+    ]
+    return sorted(planned, key=lambda cell: cell.run.minutes or 0.0)
+
+
+def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
+    """Train the cells that are not complete, at most `jobs` at a time; return what became of all."""
+    outcome = Outcome()
+    waiting: list[Cell] = []
+    datasets: dict[str, Any] = {}
+    for cell in planned:
+        try:
+            if cell.source_name not in datasets:
+                cell.source.prepare(cell.out)
+                datasets[cell.source_name] = cell.open()
+            folder = cell.folder(datasets[cell.source_name])
+        except ThrumError as error:
+            outcome.errors[cell] = str(error)
+        else:
+            if cells.is_complete(folder):
+                outcome.folders[cell] = folder
+            else:
+                waiting.append(cell)
+    state = State(len(planned), len(planned) - len(waiting))
+    pace = _Pace(jobs)
+    running: list[_Process] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                running.append(_Process(waiting.pop(0)))
+                watcher.started(running[-1].cell)
+            connection.wait([one.receiver for one in running], timeout=TICK_SECONDS)
+            for one in list(running):
+                for stage, done, total in one.messages():
+                    watcher.told(one.cell, stage, done, total)
+                if not one.has_ended:
+                    continue
+                running.remove(one)
+                state.done += 1
+                if one.folder is not None:
+                    outcome.folders[one.cell] = one.folder
+                    pace.add(one.cell, one.seconds)
+                else:
+                    outcome.errors[one.cell] = one.error
+                state.seconds_left = pace.left(waiting, running)
+                watcher.ended(one.cell, None if one.folder else one.error, state)
+            state.seconds_left = pace.left(waiting, running)
+            watcher.tick(state)
+    finally:
+        for one in running:
+            one.stop()
+    return outcome
+
+
+class _Pace:
+    """How long the cells took against what their runs' `minutes` say."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.seconds: list[float] = []
+        self.expected: list[float] = []
+
+    def add(self, cell: Cell, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.expected.append(60 * (cell.run.minutes or 0.0) or seconds)
+
+    def left(self, waiting: Sequence[Cell], running: Sequence[_Process]) -> float | None:
+        open_cells = [(cell, 0.0) for cell in waiting] + [(p.cell, p.seconds) for p in running]
+        if not self.seconds and any(cell.run.minutes is None for cell, _ in open_cells):
+            return None
+        ratio = sum(self.seconds) / sum(self.expected) if self.seconds else 1.0
+        mean = sum(self.seconds) / len(self.seconds) if self.seconds else 0.0
+        total = 0.0
+        for cell, spent in open_cells:
+            expected = 60 * cell.run.minutes * ratio if cell.run.minutes else mean
+            total += max(expected - spent, 0.0)
+        return total / min(self.jobs, max(len(open_cells), 1))
+
+
+class _Process:
+    """One cell being trained."""
+
+    def __init__(self, cell: Cell) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.cell = cell
+        self.receiver, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=_train, args=(cell, sender), daemon=True)
+        self.started = time.monotonic()
+        self.folder: Path | None = None
+        self.error = ""
+        with _one_thread():
+            self.process.start()
+        sender.close()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def has_ended(self) -> bool:
+        return self.folder is not None or bool(self.error)
+
+    def messages(self) -> list[tuple[str, int, int]]:
+        """Return what the process told since the last time; notice its end."""
+        told: list[tuple[str, int, int]] = []
+        try:
+            while not self.has_ended and self.receiver.poll():
+                kind, content = self.receiver.recv()
+                if kind == "progress":
+                    told.append(content)
+                elif kind == "complete":
+                    self.folder = content
+                else:
+                    self.error = content
+        except EOFError:
+            self.process.join()
+            code = self.process.exitcode
+            killed = f"killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
+            self.error = f"its process was {killed}; out of memory? Fewer --jobs need less"
+        if self.has_ended:
+            self.process.join()
+            self.receiver.close()
+        return told
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join()
+
+
+class _one_thread:  # noqa: N801  # reads as a statement
+    """While a process is started: it shall use one thread, as many processes as cores."""
+
+    def __enter__(self) -> None:
+        self.before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = self.before
+
+
+def _train(cell: Cell, sender: connection.Connection) -> None:
+    """Train one cell; the main function of a process."""
+    _end_with_parent()
+    try:
+        folder = cells.train(cell, progress=_reporter(sender))
+    except ThrumError as error:
+        sender.send(("failed", str(error)))
+    except Exception as error:  # noqa: BLE001  # the table says it, the other cells go on
+        sender.send(("failed", f"{type(error).__name__}: {error}"))
+    else:
+        sender.send(("complete", folder))
+
+
+def _reporter(sender: connection.Connection) -> Progress:
+    told = {"": 0.0}
+
+    def report(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - told.get(stage, 0.0) > REPORT_SECONDS:
+            told[stage] = now
+            sender.send(("progress", (stage, done, total)))
+
+    return report
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, even by ``kill -9``."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,242 @@
+"""What a table is: rows, columns, data, methods with their settings, and the published numbers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from functools import cached_property
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
+
+from thrum import config as configs
+from thrum.bench.sources import Source
+from thrum.errors import ConfigError, UnknownNameError
+
+Measure = Literal["auc", "pauc", "auc_source", "auc_target", "official", "id_accuracy"]
+Mean = Literal["machine_ids", "machines", "harmonic"]
+
+COLLABORATION = "collaboration"
+"""The `Run.system` that stands for sites which learn together, ``thrum collaborate simulate``."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained: one system with its settings; several rows may show scores of one run.
+
+    Parameters
+    ----------
+    system
+        A registered system, or ``collaboration``.
+    settings
+        What differs from the defaults of the system's `Config`, or from the preset.
+    data
+        The sources that it is run on; empty for all of the table's.
+    preset, per_machine_type
+        Of a collaboration; its embedder is a setting.
+    seeds
+        How many seeds where the command does not say; None takes the table's number.
+    shortened
+        Where the settings make it less than the published experiment: in what.
+    minutes
+        What one cell of it takes on one core, as measured: for the estimate of the time that is left.
+    """
+
+    system: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    preset: Literal["paper", "compact"] = "paper"
+    per_machine_type: bool = False
+    seeds: int | None = None
+    shortened: str = ""
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """What of the results stands in one column.
+
+    Parameters
+    ----------
+    name
+        The heading.
+    source
+        On which data.
+    measure
+        Mean AUC, partial AUC (p = 0.1), AUC of one domain's normal clips, the official measures of 2022 and
+        later together (AUC of both domains and partial AUC), or the share of normal clips whose machine ID
+        is named rightly.
+    machine, machine_id
+        Of which machine; empty for all.
+    mean
+        Arithmetic over machine IDs, arithmetic over machine types' means, or harmonic over everything.
+    """
+
+    name: str
+    source: str
+    measure: Measure = "auc"
+    machine: str = ""
+    machine_id: str = ""
+    mean: Mean = "machine_ids"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Parameters
+    ----------
+    name
+        As the paper calls it.
+    runs
+        What to run for it, at most one for each source; empty where only published numbers are known.
+    method
+        Which of the run's scores the row is about; empty for the one that the system selects.
+    published
+        Numbers in percent, by column.
+    note
+        What a reader must know.
+    """
+
+    name: str
+    runs: tuple[str, ...] = ()
+    method: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a paper, or one of our own.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    paper
+        Where the published numbers are from.
+    sources, runs, columns, rows
+        What it is made of.
+    seeds
+        How many seeds, 0 to `seeds` − 1, where neither the run nor the command says.
+    note
+        What a reader must know.
+    name
+        ``paper/table``, from the name of the file.
+    """
+
+    title: str
+    sources: Mapping[str, Source]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    paper: str = ""
+    seeds: int = 3
+    note: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        for kind, found in (("column", names), ("row", [row.name for row in self.rows])):
+            for name in found:
+                if found.count(name) > 1:
+                    raise ConfigError(f"table {self.name}: two {kind}s are called {name!r}")
+        for column in self.columns:
+            self._known(column.source, self.sources, f"column {column.name!r}: source")
+        for name, run in self.runs.items():
+            for source in run.data:
+                self._known(source, self.sources, f"run {name!r}: source")
+        for row in self.rows:
+            for column_name in row.published:
+                self._known(column_name, names, f"row {row.name!r}: published in column")
+            taken: set[str] = set()
+            for name in row.runs:
+                self._known(name, self.runs, f"row {row.name!r}: run")
+                if shared := taken.intersection(self.sources_of(name)):
+                    raise ConfigError(
+                        f"table {self.name}, row {row.name!r}: two runs on {min(shared)!r}"
+                    )
+                taken.update(self.sources_of(name))
+
+    def sources_of(self, run: str) -> tuple[str, ...]:
+        """Return the sources that a run is run on."""
+        return self.runs[run].data or tuple(self.sources)
+
+    def run_of(self, row: Row, source: str) -> str | None:
+        """Return the run whose scores `row` shows on `source`."""
+        return next((name for name in row.runs if source in self.sources_of(name)), None)
+
+    def only(self, pattern: str) -> Table:
+        """Return the table with those rows alone whose name, run or system `pattern` fits.
+
+        Raises
+        ------
+        UnknownNameError
+            Where none fits.
+        """
+        chosen = tuple(
+            row for row in self.rows if any(fnmatch(name, pattern) for name in self._names(row))
+        )
+        if not chosen:
+            names = "; ".join(row.name for row in self.rows)
+            raise UnknownNameError(
+                f"no row of {self.name} is called {pattern!r}; there are: {names}"
+            )
+        return replace(self, rows=chosen)
+
+    def _names(self, row: Row) -> set[str]:
+        return {row.name, *row.runs, *(self.runs[name].system for name in row.runs)}
+
+    def _known(self, name: str, names: Any, what: str) -> None:
+        if name not in names:
+            known = ", ".join(names)
+            raise ConfigError(f"table {self.name}, {what} {name!r} is not among: {known}")
+
+
+class Tables:
+    """The tables that come with thrum, by name."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """``paper/table``, sorted, the tables of our own last."""
+        return tuple(sorted(self._files, key=lambda name: ("/" not in name, name)))
+
+    @cached_property
+    def _files(self) -> dict[str, Traversable]:
+        folder = resources.files("thrum.bench") / "tables"
+        return {
+            file.name.removesuffix(".toml").replace("__", "/"): file
+            for file in folder.iterdir()
+            if file.name.endswith(".toml")
+        }
+
+    def load(self, name: str) -> Table:
+        """Return the table called `name`.
+
+        Raises
+        ------
+        UnknownNameError
+            Where there is no such table.
+        ConfigError
+            Where its file is not a table.
+        """
+        if name not in self._files:
+            close = difflib.get_close_matches(name, self.names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise UnknownNameError(
+                f"no table is called {name!r}.{hint} There are: {', '.join(self.names)}"
+            )
+        return parse(self._files[name].read_text(encoding="utf-8"), name=name)
+
+
+def parse(text: str, *, name: str) -> Table:
+    """Return the table that a TOML file holds."""
+    import tomllib
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"table {name} is not valid TOML: {error}") from error
+    return configs.from_mapping(Table, {**values, "name": name}, where=f"table {name}")

@@ -1,0 +1,141 @@
+"""``thrum bench``: a paper's table, its numbers beside ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thrum.cli import console
+
+if TYPE_CHECKING:
+    from thrum.bench.cells import Cell
+    from thrum.bench.figures import Filled
+    from thrum.bench.running import State
+
+
+def bench(
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="Which table; --list shows them.")
+    ] = "",
+    data: Annotated[Path | None, typer.Option(help="The folder of the table's data.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="What is trained is kept here; a killed run goes on.")
+    ] = Path("runs/bench"),
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Rows whose name, run or system fits.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|0,1,5", help="How many seeds, or which.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="At most so many; marked as shortened everywhere.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes, one thread each; else one a core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    listing: Annotated[bool, typer.Option("--list", help="Show the tables.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Train what a table lacks, keep what is there, show published numbers beside ours."""
+    from thrum.bench import figures, pages, running
+    from thrum.bench.tables import Tables
+    from thrum.errors import UsageError
+
+    tables = Tables()
+    if listing:
+        _list(tables, json=json)
+        return
+    if not table:
+        raise UsageError(f"say which table: {', '.join(tables.names)}")
+    chosen = tables.load(table)
+    if only is not None:
+        chosen = chosen.only(only)
+    planned = running.plan(
+        chosen, out=out, data=data, seeds=_seeds(seeds), epochs=epochs, device=device
+    )
+    watcher = _Lines(quiet=json)
+    outcome = running.run(planned, jobs=jobs or os.cpu_count() or 1, watcher=watcher)
+    filled = figures.fill(chosen, outcome, command=" ".join(["thrum", *sys.argv[1:]]))
+    paths = pages.write(out, filled)
+    if json:
+        console.print_json(pages.records_of(filled))
+    else:
+        _print(filled)
+        for kind, path in paths.items():
+            typer.echo(f"{kind}: {path}")
+    if outcome.errors:
+        raise typer.Exit(1)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    from thrum.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--seeds is {text!r}, wanted a number or a list like 0,1,5") from error
+    chosen = numbers if "," in text else list(range(numbers[0]))
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise UsageError(f"--seeds is {text!r}, wanted at least one seed, each once, from 0 on")
+    return chosen
+
+
+class _Lines:
+    """Tells how far the table has come, one line a cell."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.told_at = time.monotonic()
+
+    def started(self, cell: Cell) -> None:
+        self._say(f"{cell.title}: begun")
+
+    def told(self, cell: Cell, stage: str, done: int, total: int) -> None:
+        pass
+
+    def ended(self, cell: Cell, error: str | None, state: State) -> None:
+        left = (
+            "" if state.seconds_left is None else f"; about {state.seconds_left / 60:.0f} min left"
+        )
+        what = "done" if error is None else f"FAILED: {error}"
+        self._say(f"[{state.done}/{state.total}] {cell.title}: {what}{left}")
+
+    def tick(self, state: State) -> None:
+        pass
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+
+def _list(tables: object, *, json: bool) -> None:
+    from thrum.bench.tables import Tables
+
+    assert isinstance(tables, Tables)
+    rows = [[name, tables.load(name).title] for name in tables.names]
+    if json:
+        console.print_json([{"table": name, "title": title} for name, title in rows])
+    else:
+        console.print_table("", ["table", "what"], rows)
+
+
+def _print(filled: Filled) -> None:
+    from thrum.bench import pages
+
+    header = ["row", "", *(column.name for column in filled.table.columns)]
+    rows = [
+        [row.name if number == 0 else "", label, *texts]
+        for row in filled.table.rows
+        for number, (label, texts) in enumerate(pages.lines_of(filled, row))
+    ]
+    console.print_table(f"{filled.table.name}: {filled.table.title}", header, rows)
+    for note in pages.notes_of(filled):
+        typer.echo(note)
