@@ -19,6 +19,16 @@ from thrum.types import Dataset, Scores
 QUICK: dict[str, list[str]] = {
     "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
     "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+    "multitask-conformer": [
+        "size=16",
+        "blocks=1",
+        "feed_forward=32",
+        "embedding_size=8",
+        "crop_seconds=0.7",
+        "inlier_epochs=4",
+        "epochs=6",
+        "steps_per_epoch=6",
+    ],
     "self-supervised": ["width=48", "pooled_width=96", "embedding_size=64", "epochs=5"],
 }
 """Settings that make a system train in seconds; without an entry it trains with its defaults."""

@@ -59,6 +59,7 @@ DETECTORS: Registry[Detector] = Registry(
         "gmm": "thrum.detectors.gmm:GMM",
         "knn": "thrum.detectors.knn:KNN",
         "lof": "thrum.detectors.lof:LOF",
+        "mahalanobis": "thrum.detectors.mahalanobis:Mahalanobis",
         "mahalanobis_knn": "thrum.detectors.mahalanobis_knn:MahalanobisKNN",
     },
 )

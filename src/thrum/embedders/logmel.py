@@ -57,13 +57,19 @@ class LogMel(Embedder):
     @torch.inference_mode()
     def frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-mel spectra (B, T, 128) in dB and their times; T = 1 + S // 512."""
-        audio = pad_to_length(self._checked(audio).to(self._window.device), FFT_SIZE)
-        frames = frame_centred(
-            audio, length=FFT_SIZE, hop=HOP, padding=self.padding
-        )  # (B, T, 1024)
-        power = power_spectrum(frames, window=self._window)  # (B, T, 513)
-        levels = decibels(power @ self._filterbank, floor=sys.float_info.epsilon)  # (B, T, 128)
+        levels = self.levels(self.power(self._checked(audio).to(self._window.device)))
         return levels, self._times(levels, first_seconds=0.0)
+
+    def power(self, audio: Tensor) -> Tensor:
+        """Return the power spectra (B, T, 513) of audio (B, S)."""
+        frames = frame_centred(
+            pad_to_length(audio, FFT_SIZE), length=FFT_SIZE, hop=HOP, padding=self.padding
+        )  # (B, T, 1024)
+        return power_spectrum(frames, window=self._window)
+
+    def levels(self, power: Tensor) -> Tensor:
+        """Return the levels (B, T, 128) in dB of power spectra (B, T, 513)."""
+        return decibels(power @ self._filterbank, floor=sys.float_info.epsilon)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -91,6 +91,7 @@ SYSTEMS: Registry[System] = Registry(
         "autoencoder": "thrum.systems.baselines.autoencoder:AutoencoderBaseline",
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
         "knn": "thrum.systems.baselines.knn:NearestNeighbours",
+        "multitask-conformer": "thrum.systems.multitask_conformer:MultitaskConformer",
         "self-supervised": "thrum.systems.self_supervised:SelfSupervised",
     },
 )

@@ -1,0 +1,115 @@
+"""Three scores of a clip on one scale, and their combinations (section 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.detectors.mahalanobis import Mahalanobis
+from thrum.systems.self_supervised.scoring import posterior_scores
+
+SCORES = ("out", "arc", "maha")
+COMBINATIONS = {
+    "+".join(SCORES[index] for index in chosen): chosen
+    for count in (1, 2, 3)
+    for chosen in combinations(range(len(SCORES)), count)
+}
+"""The seven ways to sum one, two or three scores, and which scores each holds."""
+
+Matrix = NDArray[np.float32]
+
+
+class Readings(NamedTuple):
+    """What the network makes of clips.
+
+    Parameters
+    ----------
+    features
+        (B, E), that Mahalanobis distances are measured in.
+    ids
+        (B, K), s times the cosine to the anchor of each machine ID.
+    targets
+        (B, targets), log-odds of being normal: of the machine type, or of each machine ID.
+    """
+
+    features: Matrix
+    ids: Matrix
+    targets: Matrix
+
+    def take(self, rows: NDArray[np.int64]) -> Readings:
+        """Return those of some clips."""
+        return Readings(self.features[rows], self.ids[rows], self.targets[rows])
+
+
+class Evaluator:
+    """The anomaly evaluator of one machine ID.
+
+    ``out`` is the log-odds against the type head's answer, ``arc`` that against the ID head's (without
+    the margin, which is for training), ``maha`` eq. 4. The paper's outputs are probabilities of being
+    normal, so the sign turns; and log-odds, for in floating point a probability is 1 long before the
+    score stops telling clips apart. A head that had nothing to tell apart scores every clip 0.
+
+    Parameters
+    ----------
+    number
+        Of the machine ID, at its type.
+    shrinkage
+        See `Mahalanobis`.
+    """
+
+    def __init__(self, number: int, *, shrinkage: float | None) -> None:
+        self.number = number
+        self.shrinkage = shrinkage
+
+    def fit(self, readings: Readings, *, left_out: bool = False) -> Self:
+        """Learn mean, covariance and the scales of the scores from the training clips.
+
+        `left_out`: scales from distances of each clip to mean and covariance without it.
+        """
+        self.distance_ = Mahalanobis(shrinkage=self.shrinkage).fit(readings.features)
+        scores = self.left_out(readings) if left_out else self._three(readings)  # (N, 3)
+        return self._scaled(scores.mean(axis=0), scores.std(axis=0))
+
+    def restore(self, features: Matrix, scales: NDArray[np.float64]) -> Self:
+        """Become what was fitted on `features` (N, E) with these `scales` (2, 3)."""
+        self.distance_ = Mahalanobis(shrinkage=self.shrinkage).fit(features)
+        return self._scaled(scales[0], scales[1])
+
+    def score(self, readings: Readings) -> dict[str, NDArray[np.float64]]:
+        """Return the seven scores (B,) of clips, each the mean of its standardised parts."""
+        return self.combined(self._three(readings))
+
+    def left_out(self, readings: Readings) -> NDArray[np.float64]:
+        """Return the three scores (N, 3) of the training clips, distances with the clip itself left out."""
+        scores = self._three(readings)
+        scores[:, 2] = self.distance_.left_out_score(np.arange(len(scores)))
+        return scores
+
+    def combined(self, three: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the seven scores (B,) of three scores (B, 3) that are not yet standardised."""
+        standardised = (three - self.scales_[0]) / self.scales_[1]
+        return {name: _mean(standardised, chosen) for name, chosen in COMBINATIONS.items()}
+
+    def _scaled(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Self:
+        self.scales_ = np.stack([mean, np.where(deviation > 0, deviation, 1.0)])  # (2, 3)
+        return self
+
+    def _three(self, readings: Readings) -> NDArray[np.float64]:
+        """Return the three scores (B, 3)."""
+        scores = np.zeros((len(readings.features), len(SCORES)))
+        if readings.targets.shape[1]:
+            own = self.number if readings.targets.shape[1] > 1 else 0
+            scores[:, 0] = -readings.targets[:, own]
+        if readings.ids.shape[1] > 1:
+            scores[:, 1] = posterior_scores(readings.ids, self.number)
+        scores[:, 2] = self.distance_.anomaly_score(readings.features)
+        return scores
+
+
+def _mean(scores: NDArray[np.float64], chosen: Sequence[int]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = scores[:, list(chosen)].mean(axis=1)
+    return mean

@@ -1,0 +1,105 @@
+"""Which combination of the scores to act on, chosen without an anomaly.
+
+The paper selects "from the training data" and does not say how. Here clips that are surely not the machine
+as it always was stand in for anomalies: training clips changed as in training, and training clips with
+another machine mixed in. The combination that ranks them highest above the training clips as they are, each
+left out of the mean and covariance that it is measured by, is selected for the machine type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thrum.evaluation.metrics import auc
+from thrum.features.augment import KINDS
+from thrum.systems.multitask_conformer.fitting import Target
+from thrum.systems.multitask_conformer.inputs import Spectrograms
+from thrum.systems.multitask_conformer.network import MultitaskNetwork
+from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Evaluator, Readings
+
+PROXIES_AT_MOST = 64
+"""Of each sort, for each machine ID."""
+AT_ONCE = 16
+MIXED_DB = -6.0
+"""Mean power of the machine mixed in over that of the clip."""
+
+
+def proxy_aucs(
+    network: MultitaskNetwork,
+    spectrograms: Spectrograms,
+    target: Target,
+    readings: Readings,
+    evaluators: Mapping[int, Evaluator],
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Return for each combination its AUC on stand-ins for anomalies, the mean over sorts and machine IDs.
+
+    Parameters
+    ----------
+    readings
+        Of the target's clips, in their order.
+    evaluators
+        Of each machine ID, by its number.
+    """
+    random = np.random.default_rng(seed)
+    areas: dict[str, list[float]] = {name: [] for name in COMBINATIONS}
+    for number, evaluator in evaluators.items():
+        own = np.flatnonzero(target.ids == number)
+        normal = evaluator.combined(evaluator.left_out(readings.take(own)))
+        rows = random.permutation(target.rows[own])[:PROXIES_AT_MOST]
+        others = np.concatenate([np.delete(target.rows, own), target.outliers])
+        for proxies in _proxies(network, spectrograms, rows, others, random):
+            anomalous = evaluator.score(proxies)
+            for name, found in areas.items():
+                scores = np.concatenate([normal[name], anomalous[name]])
+                found.append(auc(np.arange(len(scores)) >= len(own), scores))
+    return {name: float(np.mean(found)) for name, found in areas.items()}
+
+
+def selected(areas: Mapping[str, float]) -> str:
+    """Return the combination with the highest AUC; of equals, that of most scores."""
+    return max(areas, key=lambda name: (round(areas[name], 3), len(COMBINATIONS[name])))
+
+
+def _proxies(
+    network: MultitaskNetwork,
+    spectrograms: Spectrograms,
+    rows: NDArray[np.int64],
+    others: NDArray[np.int64],
+    random: np.random.Generator,
+) -> Iterator[Readings]:
+    """Yield what the network makes of each sort of stand-in."""
+    length = int(np.median(spectrograms.inputs.lengths[rows]))
+
+    def read(kinds: NDArray[np.int64], mixed_in: NDArray[np.int64] | None = None) -> Readings:
+        parts = []
+        for start in range(0, len(rows), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            levels = spectrograms.changed(
+                rows[some], kinds[some], length, random, fill=network.mean
+            )
+            if mixed_in is not None:
+                foreign = mixed_in[some]
+                levels = _mixed(
+                    levels,
+                    spectrograms.changed(foreign, kinds[some], length, random, fill=network.mean),
+                )
+            parts.append(network.read(levels))
+        return Readings(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    yield read(1 + np.arange(len(rows)) % (len(KINDS) - 1))
+    if len(others):
+        yield read(np.zeros(len(rows), np.int64), random.choice(others, len(rows)))
+
+
+def _mixed(levels: Tensor, foreign: Tensor) -> Tensor:
+    """Return levels (B, T, M) in dB of two sounds together, the second `MIXED_DB` beside the first."""
+    own, other = (10 ** (sound / 10) for sound in (levels, foreign))
+    gains = own.mean(dim=(1, 2), keepdim=True) / other.mean(dim=(1, 2), keepdim=True)
+    return 10 * torch.log10(own + other * gains * 10 ** (MIXED_DB / 10))
