@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thrum.errors import DataError, ThrumError
+from thrum.errors import DataError
 from thrum.systems.baselines.residuals import Covariances, clip_scores, precision_of
 from thrum.systems.baselines.windows import Windows
 
@@ -16,19 +16,27 @@ def random_residuals(frames: int, bands: int, *, seed: int) -> np.ndarray:
     return random.normal(size=(frames, bands)) @ mixing + random.normal(size=bands)
 
 
-def test_windows_are_frames_one_after_the_other_within_a_clip() -> None:
+def test_windows_are_successive_frames_within_a_clip() -> None:
     clips = [np.arange(12, dtype=np.float16).reshape(6, 2), np.full((5, 2), -1, np.float16)]
     windows = Windows(clips, names=["a", "b"], stack=5)
     assert len(windows) == 3
-    assert windows.batch(np.array([1, 0, 2])).tolist() == [
-        list(range(2, 12)),
-        list(range(10)),
-        [-1] * 10,
-    ]
+    assert windows.owners.tolist() == [0, 0, 1]
+    batch = windows.batch(np.array([1, 0, 2]))
+    assert batch.shape == (3, 5, 2)
+    assert batch.flatten(1).tolist() == [list(range(2, 12)), list(range(10)), [-1] * 10]
+
+
+@pytest.mark.parametrize(("hop", "starts"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (4, [0, 4])])
+def test_windows_begin_every_hop(hop: int, starts: list[int]) -> None:
+    clips = [np.arange(8.0)[:, None], np.arange(8.0)[:, None] + 100]
+    windows = Windows(clips, names=["a", "b"], stack=4, hop=hop)
+    firsts = windows.batch(np.arange(len(windows)))[:, 0, 0].tolist()
+    assert firsts == [*starts, *(start + 100 for start in starts)]
+    assert windows.owners.tolist() == [0] * len(starts) + [1] * len(starts)
 
 
 def test_a_clip_that_is_too_short_is_named() -> None:
-    with pytest.raises(DataError, match="short.wav has 4 frames, the autoencoder stacks 5"):
+    with pytest.raises(DataError, match="short.wav has 4 frames, one input takes 5"):
         Windows([np.zeros((5, 2)), np.zeros((4, 2))], names=["a.wav", "short.wav"], stack=5)
 
 
@@ -57,11 +65,6 @@ def test_the_nearer_domain_counts() -> None:
         np.testing.assert_allclose(
             clip_scores(residuals, np.stack(precisions)), clip_scores(residuals, near[None])
         )
-
-
-def test_what_is_not_finite_is_no_score() -> None:
-    with pytest.raises(ThrumError, match="not finite"):
-        clip_scores(np.full((3, 2), np.nan), np.eye(2)[None])
 
 
 def test_covariances_are_those_of_all_frames_of_a_domain() -> None:

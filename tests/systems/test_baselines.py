@@ -15,10 +15,11 @@ from thrum.datasets import open_dataset
 from thrum.datasets.arrays import read_features
 from thrum.detectors.knn import KNN
 from thrum.detectors.threshold import gamma_threshold
-from thrum.errors import ConfigError, DataError, StorageError
-from thrum.systems.baselines.autoencoder import AutoencoderBaseline, Config, Fitted
+from thrum.errors import ConfigError, DataError, StorageError, ThrumError
+from thrum.systems.baselines.autoencoder import AutoencoderBaseline, Config
 from thrum.systems.baselines.knn import Config as KNNConfig
 from thrum.systems.baselines.knn import NearestNeighbours
+from thrum.systems.baselines.trained import Fitted
 from thrum.types import Dataset
 
 QUICK = Config(width=16, bottleneck=4, epochs=2, batch_size=64)
@@ -37,7 +38,7 @@ def fitted(dataset: Dataset, config: Config = QUICK, **settings: object) -> Auto
 def test_one_network_serves_all_machine_ids_of_a_type(dataset: Dataset, tmp_path: Path) -> None:
     system = fitted(dataset)
     assert list(system.fitted_) == ["Press"]
-    assert system.fitted_["Press"].machine_ids == ("id_00", "id_01", "id_02")
+    assert system.fitted_["Press"].keys == dataset.machine_keys
     other = open_dataset(machines.write_arrays(tmp_path, machines=1, kind="Saw"))
     both = AutoencoderBaseline(QUICK, device="cpu").fit(
         [*other.where(split="train"), *dataset.where(split="train")]
@@ -62,7 +63,7 @@ def test_a_score_is_the_mean_over_windows_of_the_squared_error(dataset: Dataset)
 
 def test_domains_have_a_covariance_each(dataset: Dataset) -> None:
     train = dataset.where(split="train")
-    assert fitted(train).fitted_["Press"].precisions.shape == (1, 12, 12)
+    assert fitted(train).fitted_["Press"].statistics["precisions"].shape == (1, 12, 12)
     mixed = replace(
         train,
         clips=tuple(
@@ -70,7 +71,7 @@ def test_domains_have_a_covariance_each(dataset: Dataset) -> None:
             for number, clip in enumerate(train)
         ),
     )
-    assert fitted(mixed).fitted_["Press"].precisions.shape == (2, 12, 12)
+    assert fitted(mixed).fitted_["Press"].statistics["precisions"].shape == (2, 12, 12)
 
 
 def test_the_setting_selects_the_score_and_its_threshold(dataset: Dataset) -> None:
@@ -82,6 +83,29 @@ def test_the_setting_selects_the_score_and_its_threshold(dataset: Dataset) -> No
         assert set(system.thresholds) == set(dataset.machine_keys)
         assert list(system.thresholds.values()) == pytest.approx([wanted] * 3)
         assert 0.7 < np.mean(normal < wanted) < 1
+
+
+def test_which_clips_share_a_network_is_a_setting(dataset: Dataset) -> None:
+    names = {
+        "machine_id": ["Press/id_00", "Press/id_01", "Press/id_02"],
+        "machine_type": ["Press"],
+        "all": ["all machines"],
+    }
+    for network_per, wanted in names.items():
+        system = fitted(dataset, replace(QUICK, network_per=network_per, epochs=1))
+        assert list(system.fitted_) == wanted
+        assert system.machine_keys == list(dataset.machine_keys)
+        own = system.fitted_[wanted[-1]].keys
+        assert own == (dataset.machine_keys[-1:] if len(wanted) > 1 else dataset.machine_keys)
+        assert np.isfinite(system.score(dataset.where(split="test")).columns["mse"]).all()
+
+
+def test_a_score_that_is_not_finite_is_an_error(dataset: Dataset) -> None:
+    system = fitted(dataset)
+    with torch.no_grad():
+        system.fitted_["Press"].network.decoder[-1].bias.fill_(torch.nan)
+    with pytest.raises(ThrumError, match=r"is not finite: train autoencoder again"):
+        system.score(dataset.where(split="test"))
 
 
 def test_another_seed_gives_other_scores(dataset: Dataset) -> None:
@@ -103,7 +127,7 @@ def test_vectors_are_told_to_be_unstacked(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     np.savez(tmp_path / "Press_id_00.npz", train_normal=random.normal(size=(40, 12)))
     vectors = open_dataset(tmp_path)
-    with pytest.raises(DataError, match="has 1 frames, the autoencoder stacks 5.*stack_frames"):
+    with pytest.raises(DataError, match="has 1 frames, one input takes 5.*stack_frames"):
         fitted(vectors)
     assert np.isfinite(
         fitted(vectors, replace(QUICK, stack_frames=1)).score(vectors).columns["mse"]
@@ -127,7 +151,7 @@ def test_without_clips_there_is_nothing_to_learn(kind: type) -> None:
 
 def test_a_foreign_folder_is_no_baseline(dataset: Dataset, tmp_path: Path) -> None:
     NearestNeighbours(device="cpu").fit(dataset.where(split="train")).save(tmp_path)
-    with pytest.raises(StorageError, match="does not hold an autoencoder"):
+    with pytest.raises(StorageError, match="does not hold the system autoencoder"):
         AutoencoderBaseline.load(tmp_path, device="cpu")
 
 
@@ -182,8 +206,8 @@ def test_the_published_scores_of_real_clips_are_met(shared: Path) -> None:
     test = open_dataset(shared / "testbed" / "toycar_logmel").where(split="test")
     some = list(test)[::10]
     system = AutoencoderBaseline(device="cpu")
-    machine_ids = tuple(machine_id for _, machine_id in test.machine_keys)
-    system.fitted_ = {"ToyCar": Fitted(machine_ids, network, np.eye(128)[None], {})}
+    precisions = {"precisions": np.eye(128)[None]}
+    system.fitted_ = {"ToyCar": Fitted(test.machine_keys, network, 128, precisions, {})}
     ours = system.score(some).columns["mse"]
     wanted = np.array([published[clip.name] for clip in some])
     np.testing.assert_allclose(ours, wanted, rtol=5e-3)

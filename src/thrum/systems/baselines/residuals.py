@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.errors import ThrumError
-
 METHODS = ("mse", "mahalanobis", "mahalanobis_per_frame")
 RIDGE = 1e-6  # of the mean variance, so that a band that never changes does not forbid the inverse
 
@@ -29,14 +27,7 @@ def clip_scores(residuals: Residuals, precisions: NDArray[np.float64]) -> NDArra
         (T, F).
     precisions
         Inverse covariances (K, F, F), one of each domain; the lesser distance counts.
-
-    Raises
-    ------
-    ThrumError
-        Where a residual is not finite.
     """
-    if not np.isfinite(residuals).all():
-        raise ThrumError("the autoencoder gave values that are not finite: train it again")
     mean = residuals.mean(axis=0)  # (F,)
     of_mean = np.einsum("f,kfg,g->k", mean, precisions, mean, optimize=True)
     of_frames = np.stack([((residuals @ each) * residuals).sum(axis=1) for each in precisions])

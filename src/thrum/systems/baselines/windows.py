@@ -17,10 +17,11 @@ Frames = NDArray[np.floating[Any]]
 
 
 class Windows:
-    """Every stretch of `stack` successive frames within a clip, frame after frame in one vector.
+    """Stretches of `stack` successive frames within a clip, one every `hop` frames.
 
     The frames themselves are kept once, in the type they come in: float16 from a store, so 80 kB a clip of
-    10 s; the vectors (five times as many values, and as float32) exist for one batch at a time.
+    10 s; the windows (five times as many values for five frames, and as float32) exist for one batch at a
+    time.
 
     Parameters
     ----------
@@ -29,9 +30,11 @@ class Windows:
     names
         Of the clips, for errors.
     stack
-        Frames in one vector.
+        T, frames in one window.
+    hop
+        Frames from the beginning of one window to that of the next.
     device
-        Where frames and vectors are.
+        Where frames and windows are.
 
     Raises
     ------
@@ -45,13 +48,14 @@ class Windows:
         *,
         names: Sequence[str],
         stack: int,
+        hop: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         for frames, name in zip(clips, names, strict=True):
             if len(frames) < stack:
                 raise DataError(
-                    f"{name} has {len(frames)} frames, the autoencoder stacks {stack}: leave the clip "
-                    f"out, or set stack_frames"
+                    f"{name} has {len(frames)} frames, one input takes {stack}: leave the clip out, or "
+                    f"set stack_frames"
                 )
             if frames.shape[1] != clips[0].shape[1]:
                 raise DataError(
@@ -62,9 +66,11 @@ class Windows:
         lengths = np.array([len(frames) for frames in clips])
         firsts = np.cumsum(lengths) - lengths
         starts = [
-            np.arange(first, first + length - stack + 1)
+            np.arange(first, first + length - stack + 1, hop)
             for first, length in zip(firsts, lengths, strict=True)
         ]
+        self.owners = np.repeat(np.arange(len(starts)), [len(own) for own in starts])
+        """(W,): the clip that each window is of."""
         self._frames = torch.from_numpy(np.concatenate(list(clips))).to(device)  # (sum of T, F)
         self._starts = torch.from_numpy(np.concatenate(starts)).to(device)  # (W,)
         self._offsets = torch.arange(stack, device=device)
@@ -73,7 +79,7 @@ class Windows:
         return len(self._starts)
 
     def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return windows by number, (B, stack · F) float32."""
+        """Return windows by number, (B, T, F) float32."""
         starts = self._starts[torch.from_numpy(rows).to(self._starts.device)]
-        places = starts[:, None] + self._offsets  # (B, stack)
-        return self._frames[places].float().flatten(1)
+        places = starts[:, None] + self._offsets  # (B, T)
+        return self._frames[places].float()
