@@ -27,8 +27,6 @@ from thrum.types import Dataset, Progress
 
 SCHEMA = 1
 PACKAGES = ("thrum", "torch", "numpy", "scikit-learn")
-ABRIDGED = ("epochs",)
-"""Settings that ``--epochs`` limits: these, and those whose names end in one after an underscore."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +101,12 @@ class Cell:
 
 
 def abridged(config: Any, epochs: int) -> Any:
-    """Return `config` with at most `epochs` epochs of every kind that it has."""
-    changes = {
-        field.name: min(getattr(config, field.name), epochs)
-        for field in fields(config)
-        if any(field.name == name or field.name.endswith(f"_{name}") for name in ABRIDGED)
-        and isinstance(getattr(config, field.name), int)
-    }
+    """Return `config` with at most `epochs` epochs: the settings ``epochs`` and ``…_epochs``."""
+    changes: dict[str, int] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name == "epochs" or field.name.endswith("_epochs"):
+            changes[field.name] = epochs if value is None else min(value, epochs)
     return replace(config, **changes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,22 @@ class Filled:
     epochs: int | None = None
     command: str = ""
 
-    def of(self, row: Row) -> list[Figure]:
-        """Return the figures of one row."""
-        return [figure for figure in self.figures if figure.row == row.name]
+    def of(self, row: Row, columns: Iterable[Column] | None = None) -> list[Figure]:
+        """Return the figures of one row, of all columns or of some."""
+        keys = {column.key for column in (self.table.columns if columns is None else columns)}
+        return [one for one in self.figures if one.row == row.name and one.column in keys]
+
+    def rows(self, columns: Iterable[Column]) -> list[Row]:
+        """Return the rows that have something to show in `columns`."""
+        columns = list(columns)
+        return [
+            row
+            for row in self.table.rows
+            if any(
+                one.ours is not None or one.published is not None or one.errors
+                for one in self.of(row, columns)
+            )
+        ]
 
     @property
     def errors(self) -> list[str]:
@@ -207,35 +220,37 @@ def _figure(
 ) -> Figure:
     told: dict[str, Any] = {
         "row": row.name,
-        "column": column.name,
+        "column": column.key,
         "source": column.source,
         "measure": column.measure,
-        "published": row.published.get(column.name),
+        "published": row.published.get(column.key),
     }
-    name = table.run_of(row, column.source)
-    if name is None:
+    sources = (column.source,) if column.source else tuple(table.sources)
+    wanted = {(table.run_of(row, source), source) for source in sources}
+    if any(name is None for name, _ in wanted):
         return Figure(**told)
-    by_seed = {
-        cell.seed: mean_of(column, own.values(column, row.method))
-        for cell, own in read.items()
-        if (cell.run_name, cell.source_name) == (name, column.source)
+    by_seed: dict[int, list[float]] = {}
+    for cell, own in read.items():
+        if (cell.run_name, cell.source_name) in wanted:
+            value = mean_of(column, own.values(column, row.method))
+            by_seed.setdefault(cell.seed, []).extend([] if value is None else [value])
+    ours = {
+        seed: 100 * statistics.fmean(values)
+        for seed, values in sorted(by_seed.items())
+        if len(values) == len(sources)
     }
-    ours = {seed: 100 * value for seed, value in sorted(by_seed.items()) if value is not None}
-    errors = [
-        f"{cell.title}: {error}"
-        for cell, error in failed.items()
-        if (cell.run_name, cell.source_name) == (name, column.source)
-    ]
     return Figure(
         **told,
         ours=statistics.fmean(ours.values()) if ours else None,
         deviation=statistics.pstdev(ours.values()) if len(ours) > 1 else None,
         seeds=tuple(ours),
-        shortened=_shortened(table.runs[name].shortened, epochs),
-        errors=tuple(errors),
+        shortened=_shortened([table.runs[name].shortened for name, _ in wanted if name], epochs),
+        errors=tuple(
+            error for cell, error in failed.items() if (cell.run_name, cell.source_name) in wanted
+        ),
     )
 
 
-def _shortened(by_settings: str, epochs: int | None) -> str:
+def _shortened(by_settings: Iterable[str], epochs: int | None) -> str:
     by_command = f"at most {epochs} epochs" if epochs is not None else ""
-    return "; ".join(part for part in (by_settings, by_command) if part)
+    return "; ".join(part for part in (*dict.fromkeys(by_settings), by_command) if part)

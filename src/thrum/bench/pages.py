@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from thrum import storage
 from thrum.bench.figures import Figure, Filled
@@ -66,7 +66,7 @@ def records_of(filled: Filled) -> list[dict[str, Any]]:
             "table": filled.table.name,
             "row": one.row,
             "column": one.column,
-            "dataset": filled.table.sources[one.source].title,
+            "dataset": filled.table.sources[one.source].title if one.source else "all",
             "metric": one.measure,
             "published": one.published,
             "mean": one.ours,
@@ -85,20 +85,39 @@ def records_of(filled: Filled) -> list[dict[str, Any]]:
 def markdown_of(filled: Filled) -> str:
     """Return the table as Markdown: each method with its published numbers, ours, and the difference."""
     table = filled.table
-    lines = [f"**{table.name}: {table.title}**", ""]
-    lines += [f"| | | {' | '.join(column.name for column in table.columns)} |"]
-    lines += ["|---|---|" + "---:|" * len(table.columns)]
-    for row in table.rows:
-        for number, (label, cells) in enumerate(lines_of(filled, row)):
-            name = row.name if number == 0 else ""
-            lines.append(f"| {name} | {label} | {' | '.join(cells)} |")
+    lines = [f"**{table.name}: {table.title}**"]
+    for part in parts_of(filled):
+        lines += ["", part.title, ""] if part.title else [""]
+        lines += [f"| | | {' | '.join(part.header)} |", "|---|---|" + "---:|" * len(part.header)]
+        lines += [
+            f"| {name} | {label} | {' | '.join(cells)} |" for name, label, cells in part.lines
+        ]
     lines += ["", *(f"{note}  " for note in notes_of(filled))]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def lines_of(filled: Filled, row: Row) -> list[tuple[str, list[str]]]:
-    """Return the lines of one method, each with its label and the text of its places."""
-    figures = filled.of(row)
+class Part(NamedTuple):
+    """Columns that are shown together; each line is a method's name, what of it is shown, its places."""
+
+    title: str
+    header: list[str]
+    lines: list[tuple[str, str, list[str]]]
+
+
+def parts_of(filled: Filled) -> list[Part]:
+    """Return the table as text, part by part."""
+    parts = []
+    for title, columns in filled.table.groups.items():
+        lines = [
+            (row.name if number == 0 else "", label, cells)
+            for row in filled.rows(columns)
+            for number, (label, cells) in enumerate(_lines(row, filled.of(row, columns)))
+        ]
+        parts.append(Part(title, [column.name for column in columns], lines))
+    return [part for part in parts if part.lines]
+
+
+def _lines(row: Row, figures: Sequence[Figure]) -> list[tuple[str, list[str]]]:
     kinds: list[tuple[str, list[str]]] = []
     if any(one.published is not None for one in figures):
         kinds.append(("published", [plain(one.published) for one in figures]))
@@ -147,7 +166,7 @@ def signed(value: float | None) -> str:
 def ours(figure: Figure) -> str:
     """Return mean and deviation, or that the cells failed."""
     if figure.ours is None:
-        return "failed" if figure.errors else "–"
+        return "missing" if figure.errors else "–"
     deviation = "" if figure.deviation is None else f" ± {figure.deviation:.2f}"
     return plain(figure.ours) + deviation
 
@@ -164,16 +183,8 @@ def html_of(filled: Filled) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(plain=plain, signed=signed, ours=ours)
-    rows: Sequence[Mapping[str, Any]] = [
-        {
-            "row": row,
-            "figures": filled.of(row),
-            "lines": [label for label, _ in lines_of(filled, row)],
-        }
-        for row in filled.table.rows
-    ]
     return environment.get_template("bench.html.j2").render(
-        filled=filled, table=filled.table, rows=rows, notes=notes_of(filled), mark=SHORTENED
+        filled=filled, table=filled.table, notes=notes_of(filled), mark=SHORTENED
     )
 
 

@@ -68,7 +68,7 @@ class Outcome:
     folders
         Of the complete cells.
     errors
-        Of the others.
+        Of the others, whole sentences.
     """
 
     folders: dict[Cell, Path] = field(default_factory=dict)
@@ -113,13 +113,16 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
     waiting: list[Cell] = []
     datasets: dict[str, Any] = {}
     for cell in planned:
+        if missing := cell.source.missing(cell.data):
+            outcome.errors[cell] = missing
+            continue
         try:
             if cell.source_name not in datasets:
                 cell.source.prepare(cell.out)
                 datasets[cell.source_name] = cell.open()
             folder = cell.folder(datasets[cell.source_name])
         except ThrumError as error:
-            outcome.errors[cell] = str(error)
+            outcome.errors[cell] = f"{cell.title}: {error}"
         else:
             if cells.is_complete(folder):
                 outcome.folders[cell] = folder
@@ -145,7 +148,7 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
                     outcome.folders[one.cell] = one.folder
                     pace.add(one.cell, one.seconds)
                 else:
-                    outcome.errors[one.cell] = one.error
+                    outcome.errors[one.cell] = f"{one.cell.title}: {one.error}"
                 state.seconds_left = pace.left(waiting, running)
                 watcher.ended(one.cell, None if one.folder else one.error, state)
             state.seconds_left = pace.left(waiting, running)

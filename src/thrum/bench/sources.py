@@ -24,6 +24,8 @@ class Source:
         How it is called.
     folder
         Where it lies below ``--data``.
+    wants
+        What must be in `folder` for the data to be whole.
     layout
         The reader; empty finds out.
     fetch
@@ -42,6 +44,7 @@ class Source:
 
     title: str
     folder: str = "."
+    wants: tuple[str, ...] = ()
     layout: str = ""
     fetch: str = ""
     machines: tuple[str, ...] = ()
@@ -62,17 +65,27 @@ class Source:
         """Return what to tell where the recordings are not below `data`; None where they are."""
         if self.synthetic is not None:
             return None
-        if data is not None and (data / self.folder).is_dir():
-            return None
-        where = "no --data was given" if data is None else f"no folder at {data / self.folder}"
-        size = f"about {self.disk_bytes / 1e9:.1f} GB on disk" if self.disk_bytes else ""
-        get = ""
+        if data is None:
+            where = "no --data was given"
+        else:
+            root = data / self.folder
+            absent = [
+                path for path in (root, *(root / name for name in self.wants)) if not path.exists()
+            ]
+            if not absent:
+                return None
+            where = f"there is no {absent[0]}"
+        told = [f"{self.title}: {where}"]
+        if self.disk_bytes:
+            told.append(f"wanted: about {self.disk_bytes / 1e9:.0f} GB of recordings")
         if self.fetch:
-            dataset, _, rest = self.fetch.partition(" ")
-            target = data or Path("DIR")
-            get = f"get them with: thrum data fetch {dataset} --out {target}{rest and ' '}{rest}"
-        told = "; ".join(part for part in (size, get) if part)
-        return f"{self.title}: {where}{f' ({told})' if told else ''}"
+            told.append(f"get them with: {self.fetch_command(data)}")
+        return "; ".join(told)
+
+    def fetch_command(self, data: Path | None = None) -> str:
+        """Return the command that fetches the recordings into `data`."""
+        dataset, _, rest = self.fetch.partition(" ")
+        return f"thrum data fetch {dataset} --out {data or 'DIR'} {rest}".rstrip()
 
     def prepare(self, out: Path, *, progress: Progress | None = None) -> None:
         """Simulate the recordings, where they are simulated; what is there is kept."""
@@ -85,7 +98,7 @@ class Source:
             raise DatasetError(problem)
         dataset = open_dataset(self._root(data, out), layout=self.layout or None)
         if absent := sorted(set(self.machines) - set(dataset.machines)):
-            told = f"; fetch what is missing: thrum data fetch {self.fetch}" if self.fetch else ""
+            told = f"; get what is missing with: {self.fetch_command(data)}" if self.fetch else ""
             raise DatasetError(f"{dataset.root} has no machine {', '.join(absent)}{told}")
         return replace(dataset, clips=tuple(clip for clip in dataset if self._takes(clip)))
 

@@ -63,7 +63,7 @@ class Column:
     name
         The heading.
     source
-        On which data.
+        On which data; empty for the mean over all of the table's.
     measure
         Mean AUC, partial AUC (p = 0.1), AUC of one domain's normal clips, the official measures of 2022 and
         later together (AUC of both domains and partial AUC), or the share of normal clips whose machine ID
@@ -72,14 +72,22 @@ class Column:
         Of which machine; empty for all.
     mean
         Arithmetic over machine IDs, arithmetic over machine types' means, or harmonic over everything.
+    group
+        The heading of those columns that are shown together; a table with groups is shown part by part.
     """
 
     name: str
-    source: str
+    source: str = ""
     measure: Measure = "auc"
     machine: str = ""
     machine_id: str = ""
     mean: Mean = "machine_ids"
+    group: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells the column from the table's others."""
+        return f"{self.group}: {self.name}" if self.group else self.name
 
 
 @dataclass(frozen=True)
@@ -138,13 +146,14 @@ class Table:
     name: str = ""
 
     def __post_init__(self) -> None:
-        names = [column.name for column in self.columns]
+        names = [column.key for column in self.columns]
         for kind, found in (("column", names), ("row", [row.name for row in self.rows])):
             for name in found:
                 if found.count(name) > 1:
                     raise ConfigError(f"table {self.name}: two {kind}s are called {name!r}")
         for column in self.columns:
-            self._known(column.source, self.sources, f"column {column.name!r}: source")
+            if column.source:
+                self._known(column.source, self.sources, f"column {column.key!r}: source")
         for name, run in self.runs.items():
             for source in run.data:
                 self._known(source, self.sources, f"run {name!r}: source")
@@ -159,6 +168,14 @@ class Table:
                         f"table {self.name}, row {row.name!r}: two runs on {min(shared)!r}"
                     )
                 taken.update(self.sources_of(name))
+
+    @property
+    def groups(self) -> dict[str, list[Column]]:
+        """The columns that are shown together."""
+        groups: dict[str, list[Column]] = {}
+        for column in self.columns:
+            groups.setdefault(column.group, []).append(column)
+        return groups
 
     def sources_of(self, run: str) -> tuple[str, ...]:
         """Return the sources that a run is run on."""

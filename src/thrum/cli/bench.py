@@ -130,12 +130,9 @@ def _list(tables: object, *, json: bool) -> None:
 def _print(filled: Filled) -> None:
     from thrum.bench import pages
 
-    header = ["row", "", *(column.name for column in filled.table.columns)]
-    rows = [
-        [row.name if number == 0 else "", label, *texts]
-        for row in filled.table.rows
-        for number, (label, texts) in enumerate(pages.lines_of(filled, row))
-    ]
-    console.print_table(f"{filled.table.name}: {filled.table.title}", header, rows)
+    for part in pages.parts_of(filled):
+        title = f"{filled.table.name}: {part.title or filled.table.title}"
+        lines = [[name, label, *cells] for name, label, cells in part.lines]
+        console.print_table(title, ["", "", *part.header], lines)
     for note in pages.notes_of(filled):
         typer.echo(note)
