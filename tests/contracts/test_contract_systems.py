@@ -29,6 +29,13 @@ QUICK: dict[str, list[str]] = {
         "epochs=6",
         "steps_per_epoch=6",
     ],
+    "outlier-flow": [
+        "width=8",
+        "mel_bands=96",
+        "hop_seconds=0.064",
+        "epochs=8",
+        "learning_rate=1e-3",
+    ],
     "self-supervised": ["width=48", "pooled_width=96", "embedding_size=64", "epochs=5"],
 }
 """Settings that make a system train in seconds; without an entry it trains with its defaults."""

@@ -90,9 +90,13 @@ SYSTEMS: Registry[System] = Registry(
     {
         "autoencoder": "thrum.systems.baselines.autoencoder:AutoencoderBaseline",
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
+        "idnn": "thrum.systems.baselines.idnn:IDNNBaseline",
         "knn": "thrum.systems.baselines.knn:NearestNeighbours",
         "multitask-conformer": "thrum.systems.multitask_conformer:MultitaskConformer",
+        "outlier-flow": "thrum.systems.outlier_flow:OutlierFlow",
         "self-supervised": "thrum.systems.self_supervised:SelfSupervised",
+        "vae": "thrum.systems.baselines.vae:VAEBaseline",
+        "vidnn": "thrum.systems.baselines.idnn:VIDNNBaseline",
     },
 )
 

@@ -1,0 +1,133 @@
+"""Batches of as many target as pseudo-anomalous segments, and the mixing of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thrum.systems.outlier_flow.config import Config
+from thrum.systems.outlier_flow.frontend import Spectrograms
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of each clip (N clips, target and pseudo-anomalous).
+
+    Parameters
+    ----------
+    target
+        t (N,): 1 for clips of the target machine, 0 for others.
+    classes
+        y (N, K): the section or attribute of target clips, 0 for others; K may be 0.
+    means
+        k·v (N,) of target clips; None where latents are not tied to a condition.
+    """
+
+    target: NDArray[np.float32]
+    classes: NDArray[np.float32]
+    means: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B segments, some of them mixed of two.
+
+    Parameters
+    ----------
+    levels
+        (B, F, T).
+    target, classes
+        t (B,) and y (B, K), mixed as the levels are.
+    pure
+        (B,), whether there is nothing pseudo-anomalous in it.
+    means
+        k·v (B,) of the dominant clip, or None.
+    """
+
+    levels: Tensor
+    target: Tensor
+    classes: Tensor
+    pure: Tensor
+    means: Tensor | None
+
+
+def steps_of(target: NDArray[np.float32], batch_size: int) -> int:
+    """Return how many batches an epoch has: it goes over the target's clips once."""
+    return math.ceil(int(target.sum()) / max(1, batch_size // 2))
+
+
+def balanced_rows(
+    target: NDArray[np.float32], batch_size: int, random: np.random.Generator
+) -> Iterator[Rows]:
+    """Yield the rows of an epoch's batches, each half target, half pseudo-anomalous (section 4.2).
+
+    Pseudo-anomalous clips are drawn in turn until all were drawn once, then all over again.
+    """
+    own = random.permutation(np.flatnonzero(target == 1))
+    others = random.permutation(np.flatnonzero(target == 0))
+    others = np.resize(others, len(own))
+    steps = steps_of(target, batch_size)
+    for some, strange in zip(
+        np.array_split(own, steps), np.array_split(others, steps), strict=True
+    ):
+        yield np.concatenate([some, strange])
+
+
+def training_batch(
+    spectrograms: Spectrograms,
+    labels: Labels,
+    rows: Rows,
+    config: Config,
+    random: np.random.Generator,
+) -> Batch:
+    """Return random segments of clips, a share of them mixed with another of the batch."""
+    starts = spectrograms.random_starts(rows, random)
+    levels, _ = spectrograms.segments(rows, starts, spectrograms.segment_frames)
+    weights = np.ones(len(rows))
+    chosen = random.random(len(rows)) < config.mixup_share
+    weights[chosen] = random.beta(config.mixup_alpha, config.mixup_alpha, int(chosen.sum()))
+    on = spectrograms.device
+    partners = random.permutation(len(rows))
+    means = None if labels.means is None else torch.from_numpy(labels.means[rows]).to(on)
+    return mixed(
+        Batch(
+            levels,
+            torch.from_numpy(labels.target[rows]).to(on),
+            torch.from_numpy(labels.classes[rows]).to(on),
+            torch.from_numpy(labels.target[rows] == 1).to(on),
+            means,
+        ),
+        torch.from_numpy(weights.astype(np.float32)).to(on),
+        torch.from_numpy(partners).to(on),
+    )
+
+
+def mixed(batch: Batch, weights: Tensor, partners: Tensor) -> Batch:
+    """Return w of each segment and 1 - w of its partner (mixup; Zhang et al., 2018).
+
+    A mixed segment is pure where both are, and has the condition of the one that weighs more.
+    Levels are mixed as they are, in decibels.
+
+    Parameters
+    ----------
+    weights, partners
+        (B,); a weight of 1 leaves a segment as it is.
+    """
+    w, alone = weights, weights == 1
+    column = w[:, None]
+    means = batch.means
+    return Batch(
+        column[..., None] * batch.levels + (1 - column[..., None]) * batch.levels[partners],
+        w * batch.target + (1 - w) * batch.target[partners],
+        column * batch.classes + (1 - column) * batch.classes[partners],
+        batch.pure & (alone | batch.pure[partners]),
+        None if means is None else torch.where(w >= 0.5, means, means[partners]),
+    )

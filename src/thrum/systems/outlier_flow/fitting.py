@@ -1,0 +1,146 @@
+"""How one network is trained: what is told of each clip, the optimiser and its schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thrum.systems.outlier_flow.batches import (
+    Batch,
+    Labels,
+    balanced_rows,
+    steps_of,
+    training_batch,
+)
+from thrum.systems.outlier_flow.config import Config
+from thrum.systems.outlier_flow.frontend import Spectrograms
+from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
+from thrum.systems.outlier_flow.roles import (
+    Target,
+    combinations_of,
+    latent_means,
+    one_hot,
+    parameters_of,
+    values_of,
+)
+from thrum.systems.outlier_flow.variants import VARIANTS
+from thrum.training import train
+from thrum.types import Clip, Progress
+
+OE_EPOCHS, OE_LEARNING_RATE = 150, 1e-3
+EPOCHS, LEARNING_RATE = 250, 1e-4
+
+_log = logging.getLogger(__name__)
+
+
+def conditions_for(variant: str, clips: Sequence[Clip], *, name: str) -> list[str]:
+    """Return the parameters that a variant trains one network for each; ``""`` is a network for none.
+
+    Parameters
+    ----------
+    clips
+        The target's.
+    name
+        The target's, for messages.
+    """
+    if not VARIANTS[variant].invariant:
+        return [""]
+    found = parameters_of(clips)
+    if not found:
+        _log.warning(
+            "%s: %s has no attribute of two values, and no two domains: its latents are tied to none",
+            variant,
+            name,
+        )
+    return found or [""]
+
+
+def labelled(
+    clips: Sequence[Clip], target: Target, variant: str, parameter: str, config: Config
+) -> tuple[Shape, Labels]:
+    """Return the network's shape and what is told of each clip."""
+    wanted = VARIANTS[variant]
+    rows = [row for row, clip in enumerate(clips) if clip.machine_key in target.keys]
+    own = [clips[row] for row in rows]
+    is_target = np.zeros(len(clips), np.float32)
+    is_target[rows] = 1
+    known = np.zeros((len(own), 0), np.float32)
+    sections = wanted.serial and len(target.keys) > 1
+    if sections:
+        known = one_hot(["/".join(clip.machine_key) for clip in own])
+    elif wanted.serial:
+        known = one_hot(values_of(own, parameter) if parameter else combinations_of(own))
+        if known.shape[1] < 2:
+            _log.warning("%s: %s has one section and one attribute value", variant, target.name)
+            known = known[:, :0]
+    classes = np.zeros((len(clips), known.shape[1]), np.float32)
+    classes[rows] = known
+    means = None
+    if wanted.invariant and parameter:
+        means = np.zeros(len(clips), np.float32)
+        means[rows] = latent_means(values_of(own, parameter), separation=config.separation)
+    return Shape(known.shape[1], sections, means is not None), Labels(is_target, classes, means)
+
+
+def fit_network(
+    network: OutlierFlowNetwork,
+    spectrograms: Spectrograms,
+    labels: Labels,
+    config: Config,
+    *,
+    seed: int,
+    stage: str,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Train a network, on the device that it and its inputs are on; return the loss of each epoch.
+
+    OneCycleLR with AdamW for the variant without a flow, a fixed rate for the others (section 4.2).
+
+    Parameters
+    ----------
+    checkpoint
+        A file to resume from; that of other clips, settings or seed is not used.
+    """
+    cycle = network.flow is None
+    epochs = config.epochs or (OE_EPOCHS if cycle else EPOCHS)
+    rate = config.learning_rate or (OE_LEARNING_RATE if cycle else LEARNING_RATE)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
+    steps = steps_of(labels.target, config.batch_size)
+    scheduler = (
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
+        if cycle
+        else None
+    )
+
+    def batches(epoch: int, random: np.random.Generator) -> Iterator[Batch]:
+        for rows in balanced_rows(labels.target, config.batch_size, random):
+            yield training_batch(spectrograms, labels, rows, config, random)
+
+    trained = replace(  # what is done with the network afterwards plays no part in it
+        config,
+        variant="OE",
+        inlier_sizes=(1,),
+        inlier_data=("both",),
+        weighted_machines=(),
+        choice="all",
+        chosen_members=1,
+    )
+    return train(
+        network,
+        batches=batches,
+        loss_of=network.loss,
+        optimizer=optimizer,
+        epochs=epochs,
+        seed=seed,
+        scheduler=scheduler,
+        checkpoint=checkpoint,
+        fingerprint=f"{spectrograms.fingerprint()} {trained} {seed} {stage}",
+        progress=progress,
+        stage=stage,
+    )

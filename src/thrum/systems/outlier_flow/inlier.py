@@ -1,0 +1,146 @@
+"""The second step: Gaussian mixtures and nearest neighbours on the embeddings of normal segments."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thrum.detectors.base import Detector
+from thrum.detectors.gmm import GMM
+from thrum.detectors.mahalanobis_knn import MahalanobisKNN
+from thrum.systems.outlier_flow.config import InlierData
+from thrum.systems.outlier_flow.scoring import Measured
+
+Pseudo = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Embeddings (M, E) of pseudo-target segments, and the clip (M,) that must not judge itself."""
+
+_log = logging.getLogger(__name__)
+
+
+class InlierModels:
+    """GMM and k-NN of every size on every choice of data (section 4.2), of one machine ID.
+
+    Parameters
+    ----------
+    sizes
+        Components and neighbours.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+
+    def fit(
+        self,
+        normal: Measured,
+        *,
+        target: NDArray[np.bool_],
+        pseudo: Pseudo | None,
+        data: Sequence[InlierData],
+    ) -> Self:
+        """Learn from the training clips' segments.
+
+        Parameters
+        ----------
+        normal
+            Of all N training clips.
+        target
+            (N,), which are of the target domain.
+        pseudo
+            Pseudo-target segments; None where there cannot be any.
+        data
+            What to fit to, see `possible_data`.
+        """
+        in_target = target[normal.clips]
+        everywhere = np.ones(len(in_target), bool)
+        self.vectors_: dict[str, NDArray[np.float32]] = {}
+        self.detectors_: dict[str, Detector] = {}
+        self.training_: dict[str, NDArray[np.float64]] = {}
+        for kind in data:
+            if kind == "pseudo-target":
+                assert pseudo is not None  # `possible_data` left it out otherwise
+                vectors, groups, within = pseudo[0], pseudo[1], None
+            else:
+                within = everywhere if kind == "both" else ~in_target
+                vectors, groups = normal.embeddings[within], normal.clips[within]
+            self.vectors_[kind] = vectors
+            for name, detector in self._made(kind).items():
+                self.detectors_[name] = detector
+                segments = detector.anomaly_score(normal.embeddings)
+                if within is not None:  # a clip must not be its own neighbour
+                    segments[within] = detector.left_out_score(groups)
+                self.training_[name] = normal.clip_means(segments)
+        return self
+
+    def scores(self, clips: Measured) -> dict[str, NDArray[np.float64]]:
+        """Return the score (B,) of clips by each model."""
+        return {
+            name: clips.clip_means(detector.anomaly_score(clips.embeddings))
+            for name, detector in self.detectors_.items()
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what `from_tensors` needs: vectors for the k-NNs, the GMMs' parameters."""
+        found = {f"vectors.{kind}": torch.from_numpy(v) for kind, v in self.vectors_.items()}
+        for name, detector in self.detectors_.items():
+            if isinstance(detector, GMM):
+                found[f"{name}.weights"] = torch.from_numpy(detector.weights_)
+                found[f"{name}.means"] = torch.from_numpy(detector.means_)
+                found[f"{name}.variances"] = torch.from_numpy(detector.variances_)
+        return found
+
+    @classmethod
+    def from_tensors(cls, sizes: Sequence[int], tensors: dict[str, Tensor]) -> Self:
+        """Return the models of `tensors`, ready to score."""
+        models = cls(sizes)
+        models.vectors_ = {
+            name.removeprefix("vectors."): value.numpy()
+            for name, value in tensors.items()
+            if name.startswith("vectors.")
+        }
+        models.detectors_ = {}
+        for kind in models.vectors_:
+            for size in models.sizes:
+                mixture = GMM(components=size)
+                mixture.weights_, mixture.means_, mixture.variances_ = (
+                    tensors[f"gmm-{size}-{kind}.{part}"].numpy()
+                    for part in ("weights", "means", "variances")
+                )
+                models.detectors_[f"gmm-{size}-{kind}"] = mixture
+            models.detectors_ |= models._neighbours(kind)
+        return models
+
+    def _made(self, kind: str) -> dict[str, Detector]:
+        mixtures: dict[str, Detector] = {
+            f"gmm-{size}-{kind}": GMM(components=size).fit(self.vectors_[kind])
+            for size in self.sizes
+        }
+        return mixtures | self._neighbours(kind)
+
+    def _neighbours(self, kind: str) -> dict[str, Detector]:
+        fitted = MahalanobisKNN().fit(self.vectors_[kind])  # one covariance for all sizes
+        found: dict[str, Detector] = {}
+        for size in self.sizes:
+            own = copy.copy(fitted)
+            own.neighbours = size
+            found[f"knn-{size}-{kind}"] = own
+        return found
+
+
+def possible_data(
+    wanted: Sequence[InlierData], target: NDArray[np.bool_], *, name: str
+) -> tuple[InlierData, ...]:
+    """Return what of `wanted` there can be for N clips, of which some are of the target domain (N,).
+
+    Without both domains, "source" and "both" are the same, and there is no pseudo-target.
+    """
+    if target.any() and not target.all():
+        return tuple(wanted)
+    _log.info("%s has clips of one domain only: inlier models are fitted to all of them", name)
+    return ("both",)
