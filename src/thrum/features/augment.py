@@ -158,7 +158,8 @@ class Augmentation:
             power = 10 ** (levels[row] / 10)
             # A bin's noise power is exponential; a band sums a few of them.
             noise = random.gamma(2.0, 0.5, (count, bands)) * ratio
-            changed[row] = 10 * (power + torch.from_numpy(noise).to(levels) * power.mean()).log10()
+            level = power.mean(dim=0) @ torch.from_numpy(_widths(bands)).to(levels)
+            changed[row] = 10 * (power + torch.from_numpy(noise).to(levels) * level).log10()
         for row in _rows(kinds, "pitch_shift"):
             places = _shifted_bands(bands, self._pitch_ratio(random))
             changed[row] = _interpolated(levels[row].T, places).T
@@ -213,7 +214,18 @@ def _interpolated(values: Tensor, places: NDArray[np.float64]) -> Tensor:
 def _shifted_bands(bands: int, ratio: float) -> NDArray[np.float64]:
     """Return from where (bands,) each mel band takes its level when all frequencies rise by `ratio`."""
     highest = float(hz_to_mel(HIGHEST_HZ, "slaney"))
-    step = highest / (bands + 1)
-    centres = np.asarray(step * (1 + np.arange(bands)), np.float64)
-    sources = hz_to_mel(mel_to_hz(centres, "slaney") / ratio, "slaney")
-    return np.asarray(sources / step - 1)
+    sources = hz_to_mel(_corners_hz(bands)[1:-1] / ratio, "slaney")
+    return np.asarray(sources / highest * (bands + 1) - 1)
+
+
+def _widths(bands: int) -> NDArray[np.float64]:
+    """Return the part (bands,) of the whole spectrum that each mel band covers."""
+    corners = _corners_hz(bands)
+    widths = corners[2:] - corners[:-2]
+    return np.asarray(widths / widths.sum())
+
+
+def _corners_hz(bands: int) -> NDArray[np.float64]:
+    """Return where (bands + 2,) the mel bands begin, are highest and end."""
+    highest = float(hz_to_mel(HIGHEST_HZ, "slaney"))
+    return mel_to_hz(np.linspace(0.0, highest, bands + 2, dtype=np.float64), "slaney")
