@@ -78,7 +78,7 @@ class Filled:
     figures
         Row by row, column by column.
     seconds
-        Of processor time in the cells, by row.
+        What training and scoring took, by run.
     epochs
         The limit of ``--epochs``.
     command
@@ -108,6 +108,33 @@ class Filled:
             )
         ]
 
+    def values(self, columns: Iterable[Column]) -> list[float]:
+        """Return every number in `columns`, published and ours."""
+        return [
+            value
+            for row in self.table.rows
+            for one in self.of(row, columns)
+            for value in (one.published, one.ours)
+            if value is not None
+        ]
+
+    def seeds_of(self, row: Row, run: str) -> tuple[int, ...]:
+        """Return the seeds of `run` that are in the figures of `row`."""
+        return max((one.seeds for one in self._made_by(row, run)), key=len, default=())
+
+    def shortened_of(self, row: Row, run: str) -> str:
+        """Return in what `run` is less than the published experiment."""
+        return next((one.shortened for one in self._made_by(row, run)), "")
+
+    def _made_by(self, row: Row, run: str) -> list[Figure]:
+        sources = self.table.sources_of(run)
+        return [one for one in self.of(row) if not one.source or one.source in sources]
+
+    @property
+    def minutes(self) -> float:
+        """What training and scoring took, all cells together."""
+        return sum(self.seconds.values()) / 60
+
     @property
     def errors(self) -> list[str]:
         """What is missing and why, each reason once."""
@@ -124,10 +151,9 @@ def fill(table: Table, outcome: Outcome, *, command: str = "") -> Filled:
         for row in table.rows
         for column in table.columns
     )
-    seconds = {
-        row.name: sum(own.seconds for cell, own in read.items() if cell.run_name in row.runs)
-        for row in table.rows
-    }
+    seconds: dict[str, float] = {}
+    for cell, own in read.items():
+        seconds[cell.run_name] = seconds.get(cell.run_name, 0.0) + own.seconds
     return Filled(table, figures, seconds, epochs, command)
 
 

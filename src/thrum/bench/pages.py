@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,13 +29,18 @@ SHORTENED = "†"
 
 def write(folder: Path, filled: Filled) -> dict[str, Path]:
     """Write ``<table>.csv``, ``.md``, ``.json`` and ``.html`` into `folder`; return their paths."""
-    name = filled.table.name.replace("/", "-")
+    name = file_name(filled)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("csv", "md", "json", "html")}
     storage.write_text(paths["csv"], csv_of(filled))
     storage.write_text(paths["md"], markdown_of(filled))
     storage.write_json(paths["json"], records_of(filled))
     storage.write_text(paths["html"], html_of(filled))
     return paths
+
+
+def file_name(filled: Filled) -> str:
+    """Return how the table's files are called, without their suffix."""
+    return filled.table.name.replace("/", "-")
 
 
 def csv_of(filled: Filled) -> str:
@@ -184,7 +190,12 @@ def html_of(filled: Filled) -> str:
     )
     environment.filters.update(plain=plain, signed=signed, ours=ours)
     return environment.get_template("bench.html.j2").render(
-        filled=filled, table=filled.table, notes=notes_of(filled), mark=SHORTENED
+        filled=filled,
+        table=filled.table,
+        mark=SHORTENED,
+        twin=file_name(filled),
+        ticks=range(0, 101, 10),
+        lowest=lambda values: min(50, 10 * math.floor(min(values, default=50) / 10)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -61,7 +62,7 @@ def bench(
     )
     watcher = _Lines(quiet=json)
     outcome = running.run(planned, jobs=jobs or os.cpu_count() or 1, watcher=watcher)
-    filled = figures.fill(chosen, outcome, command=" ".join(["thrum", *sys.argv[1:]]))
+    filled = figures.fill(chosen, outcome, command=shlex.join(["thrum", *sys.argv[1:]]))
     paths = pages.write(out, filled)
     if json:
         console.print_json(pages.records_of(filled))
