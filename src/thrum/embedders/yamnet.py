@@ -35,7 +35,7 @@ class YAMNet(PretrainedEmbedder):
     hop_seconds = PATCH_HOP_SAMPLES / Embedder.sample_rate
     first_seconds = PATCH_SAMPLES / 2 / Embedder.sample_rate
     min_samples = PATCH_SAMPLES
-    windows_per_batch = 20
+    windows_per_batch = 40
     memory_format = torch.channels_last
     stack_frames = 8
     stack_hop = 1

@@ -7,6 +7,7 @@ order of its layers.
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 CLASSES = 521
 EMBEDDING_SIZE = 1024
@@ -57,11 +58,25 @@ class YAMNet(nn.Module):
 def _convolution(
     channels: int, wider: int, *, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    # TensorFlow's padding "same" pads an even length by one at its end where the stride is 2.
-    padding = kernel // 2 if stride == 1 else 0
-    convolution = nn.Conv2d(
-        channels, wider, kernel, stride=stride, padding=padding, groups=groups, bias=False
+    kind = nn.Conv2d if stride == 1 else _Halving
+    convolution = kind(
+        channels, wider, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
     )
-    normalised = [convolution, nn.BatchNorm2d(wider, eps=BATCH_NORM_EPS), nn.ReLU(inplace=True)]
-    ends = [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
-    return nn.Sequential(*ends, *normalised)
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(wider, eps=BATCH_NORM_EPS), nn.ReLU(inplace=True)
+    )
+
+
+class _Halving(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's padding "same".
+
+    That pads an even length by one at its end only. A zero put before the kernel, and the map padded
+    at both ends, is the same without a copy of the map.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return (N, C', H / 2, W / 2) of maps (N, C, H, W), H and W even."""
+        kernel = functional.pad(self.weight, (1, 0, 1, 0))  # (C', C / groups, 4, 4)
+        return functional.conv2d(
+            maps, kernel, self.bias, self.stride, self.padding, groups=self.groups
+        )
