@@ -10,6 +10,7 @@ import typer
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
 from thrum.cli.collaborate_server import server
+from thrum.cli.options import Device, Json, Layout, Seed, Settings
 
 if TYPE_CHECKING:
     from thrum.federation.inprocess import Simulation
@@ -20,13 +21,6 @@ app = typer.Typer(
 )
 app.command("server")(server)
 app.command("client")(client)
-
-Seed = Annotated[int, typer.Option(help="Decides everything random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-]
 
 
 @app.command("simulate")
@@ -41,9 +35,7 @@ def simulate(
     ] = 1,
     seed: Seed = 0,
     device: Device = "auto",
-    layout: Annotated[
-        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
-    ] = None,
+    layout: Layout = None,
     per_machine_type: Annotated[
         bool,
         typer.Option("--per-machine-type", help="One classifier a machine type, as in the paper."),
@@ -55,7 +47,7 @@ def simulate(
         bool, typer.Option(help="Also train on the pooled embeddings, as the upper bound.")
     ] = True,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Run server and all sites in one process: every machine ID is a site with its own folder."""
     from thrum.datasets import open_dataset
@@ -80,7 +72,7 @@ def simulate(
 @app.command("ledger")
 def ledger(
     site: Annotated[Path, typer.Argument(metavar="SITE", help="The folder of a site.")],
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show everything that has left a site: what, when, how many bytes, which checksum."""
     from dataclasses import asdict

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import Json, Layout
 
 
 def client(
@@ -17,10 +18,8 @@ def client(
     embedder: Annotated[
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
     ] = "logmel",
-    layout: Annotated[
-        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    layout: Layout = None,
+    json: Json = False,
 ) -> None:
     """Embed the recordings, take part in one round, score the site's machines, and stop."""
     from dataclasses import asdict

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import Device, Json, Seed, Settings
 
 
 def server(
@@ -21,20 +22,17 @@ def server(
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Seed = 0,
+    device: Device = "auto",
     per_machine_type: Annotated[
         bool, typer.Option("--per-machine-type", help="One classifier a machine type.")
     ] = False,
     preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
+    settings: Settings = None,
     wait: Annotated[float, typer.Option(help="Seconds that the sites may take to come.")] = 3600.0,
     timeout: Annotated[float, typer.Option(help="Seconds a site may take for an answer.")] = 600.0,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Start the server, wait for the sites, run one round with them, and stop."""
     from thrum.federation.flare.kit import server_kits

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from thrum.cli.options import Device, Seed
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where to put everything.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Seed = 0,
+    device: Device = "auto",
 ) -> None:
     """Simulate machines at several sites, let the sites learn together, show what each gained."""
     from dataclasses import replace

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import Device, Json, Resume, Seed, Settings, check_out
 
 
 def fine_tune(
@@ -22,29 +23,22 @@ def fine_tune(
             "that 'thrum weights fetch wav2vec2_base' stored."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    settings: Settings = None,
+    resume: Resume = False,
     layout: Annotated[
         str | None, typer.Option(help="mimii, dcase or folder; else found out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Fine-tune wav2vec 2.0 on normal machine sound, for thrum train --set wav2vec2=FOLDER."""
     from thrum import config as configs
     from thrum.datasets import open_dataset
-    from thrum.errors import ConfigError
     from thrum.systems.self_supervised.fine_tuning import FineTuning
     from thrum.systems.self_supervised.fine_tuning import fine_tune as run
 
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise ConfigError(
-            f"{out} is not empty: say --resume to go on there, or choose another --out"
-        )
+    check_out(out, resume=resume)
     chosen = configs.with_overrides(FineTuning(), settings or [])
     dataset = open_dataset(data, layout=layout)
     with console.progress(quiet=json) as progress:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import Device, Json
 
 
 def score(
@@ -21,8 +22,8 @@ def score(
     out: Annotated[
         Path | None, typer.Option(help="A CSV file; else the scores are printed.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Score recordings; higher is more anomalous."""
     from thrum import audio, storage

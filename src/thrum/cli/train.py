@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import Device, Json, Layout, Resume, Seed, Settings, check_out
 
 
 def train(
@@ -17,33 +18,24 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="TOML: what differs from the defaults.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
-    layout: Annotated[
-        str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    settings: Settings = None,
+    resume: Resume = False,
+    layout: Layout = None,
+    seed: Seed = 0,
+    device: Device = "auto",
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Fit a system on the training split; score the test split where there is one."""
     from thrum import config as configs
     from thrum import storage
     from thrum.datasets import open_dataset
-    from thrum.errors import ConfigError
     from thrum.evaluation.dcase.submission import write_submission
     from thrum.evaluation.table import comparison, results_of, write_results, write_scores
     from thrum.systems.base import SYSTEMS
     from thrum.systems.summary import write_summary
 
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise ConfigError(
-            f"{out} is not empty: say --resume to go on there, or choose another --out"
-        )
+    check_out(out, resume=resume)
     kind = SYSTEMS.load(system)
     chosen = configs.load(kind.Config, config) if config else kind.Config()
     chosen = configs.with_overrides(chosen, settings or [])

@@ -1,0 +1,28 @@
+"""Options that several verbs have, each of one name and one meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thrum.errors import ConfigError
+
+Seed = Annotated[int, typer.Option(help="Decides everything random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Layout = Annotated[str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Raise a `ConfigError` where the folder of a new run holds something already."""
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise ConfigError(
+            f"{out} is not empty: say --resume to go on there, or choose another --out"
+        )

@@ -1,0 +1,17 @@
+"""A new run never mixes with an old one unasked."""
+
+from pathlib import Path
+
+import pytest
+
+from thrum.cli.options import check_out
+from thrum.errors import ConfigError
+
+
+def test_a_folder_in_use_is_refused_unless_resumed(tmp_path: Path) -> None:
+    check_out(tmp_path / "absent", resume=False)
+    check_out(tmp_path, resume=False)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ConfigError, match="--resume"):
+        check_out(tmp_path, resume=False)
+    check_out(tmp_path, resume=True)
