@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from thrum.detectors.base import Detector, Vectors
 from thrum.errors import DataError
 
-FOLDS = 5
+FOLDS = 3
 VARIANCE_FLOOR = 1e-3
 """Of the mean variance of the normal vectors: a component of a few equal vectors must not become a needle."""
 ITERATIONS = 100
@@ -51,7 +51,7 @@ class GMM(Detector):
     def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score the training vectors (N,) themselves, each by a mixture of others than its own group (N,).
 
-        Where there are many groups, a fifth of them is left out together. Vectors with no others have
+        Where there are many groups, a third of them is left out together. Vectors with no others have
         the score that the mixture of all gives them.
         """
         self._require_fitted("vectors_")
