@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thrum.cli import console
+from thrum.cli.bench_progress import watching
 
 if TYPE_CHECKING:
-    from thrum.bench.cells import Cell
     from thrum.bench.figures import Filled
-    from thrum.bench.running import State
+    from thrum.bench.tables import Tables
 
 
 def bench(
@@ -60,8 +59,8 @@ def bench(
     planned = running.plan(
         chosen, out=out, data=data, seeds=_seeds(seeds), epochs=epochs, device=device
     )
-    watcher = _Lines(quiet=json)
-    outcome = running.run(planned, jobs=jobs or os.cpu_count() or 1, watcher=watcher)
+    with watching(quiet=json) as watcher:
+        outcome = running.run(planned, jobs=jobs or os.cpu_count() or 1, watcher=watcher)
     filled = figures.fill(chosen, outcome, command=shlex.join(["thrum", *sys.argv[1:]]))
     paths = pages.write(out, filled)
     if json:
@@ -89,38 +88,7 @@ def _seeds(text: str | None) -> list[int] | None:
     return chosen
 
 
-class _Lines:
-    """Tells how far the table has come, one line a cell."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.told_at = time.monotonic()
-
-    def started(self, cell: Cell) -> None:
-        self._say(f"{cell.title}: begun")
-
-    def told(self, cell: Cell, stage: str, done: int, total: int) -> None:
-        pass
-
-    def ended(self, cell: Cell, error: str | None, state: State) -> None:
-        left = (
-            "" if state.seconds_left is None else f"; about {state.seconds_left / 60:.0f} min left"
-        )
-        what = "done" if error is None else f"FAILED: {error}"
-        self._say(f"[{state.done}/{state.total}] {cell.title}: {what}{left}")
-
-    def tick(self, state: State) -> None:
-        pass
-
-    def _say(self, text: str) -> None:
-        if not self.quiet:
-            typer.echo(text, err=True)
-
-
-def _list(tables: object, *, json: bool) -> None:
-    from thrum.bench.tables import Tables
-
-    assert isinstance(tables, Tables)
+def _list(tables: Tables, *, json: bool) -> None:
     rows = [[name, tables.load(name).title] for name in tables.names]
     if json:
         console.print_json([{"table": name, "title": title} for name, title in rows])
