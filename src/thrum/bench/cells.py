@@ -20,6 +20,7 @@ from typing import Any
 
 from thrum import config as configs
 from thrum import storage
+from thrum.bench.needs import counts_epochs
 from thrum.bench.sources import Source
 from thrum.bench.tables import COLLABORATION, Run
 from thrum.errors import ConfigError, StorageError
@@ -105,7 +106,7 @@ def abridged(config: Any, epochs: int) -> Any:
     changes: dict[str, int] = {}
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name == "epochs" or field.name.endswith("_epochs"):
+        if counts_epochs(field.name):
             changes[field.name] = epochs if value is None else min(value, epochs)
     return replace(config, **changes)
 

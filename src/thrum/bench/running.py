@@ -130,6 +130,7 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
                 waiting.append(cell)
     state = State(len(planned), len(planned) - len(waiting))
     pace = _Pace(jobs)
+    watcher.tick(state)
     running: list[_Process] = []
     try:
         while waiting or running:
