@@ -71,7 +71,9 @@ class Evaluator:
         `left_out`: scales from distances of each clip to mean and covariance without it.
         """
         self.distance_ = Mahalanobis(shrinkage=self.shrinkage).fit(readings.features)
-        scores = self.left_out(readings) if left_out else self._three(readings)  # (N, 3)
+        scores = self.three(readings)  # (N, 3)
+        if left_out:
+            scores[:, 2] = self.distance_.left_out_score(np.arange(len(scores)))
         return self._scaled(scores.mean(axis=0), scores.std(axis=0))
 
     def restore(self, features: Matrix, scales: NDArray[np.float64]) -> Self:
@@ -81,33 +83,30 @@ class Evaluator:
 
     def score(self, readings: Readings) -> dict[str, NDArray[np.float64]]:
         """Return the seven scores (B,) of clips, each the mean of its standardised parts."""
-        return self.combined(self._three(readings))
-
-    def left_out(self, readings: Readings) -> NDArray[np.float64]:
-        """Return the three scores (N, 3) of the training clips, distances with the clip itself left out."""
-        scores = self._three(readings)
-        scores[:, 2] = self.distance_.left_out_score(np.arange(len(scores)))
-        return scores
+        return self.combined(self.three(readings))
 
     def combined(self, three: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the seven scores (B,) of three scores (B, 3) that are not yet standardised."""
         standardised = (three - self.scales_[0]) / self.scales_[1]
         return {name: _mean(standardised, chosen) for name, chosen in COMBINATIONS.items()}
 
-    def _scaled(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Self:
-        self.scales_ = np.stack([mean, np.where(deviation > 0, deviation, 1.0)])  # (2, 3)
-        return self
-
-    def _three(self, readings: Readings) -> NDArray[np.float64]:
-        """Return the three scores (B, 3)."""
+    def three(
+        self, readings: Readings, *, distance: Mahalanobis | None = None
+    ) -> NDArray[np.float64]:
+        """Return the three scores (B, 3), not standardised; `distance` may be another than the learnt one."""
         scores = np.zeros((len(readings.features), len(SCORES)))
         if readings.targets.shape[1]:
             own = self.number if readings.targets.shape[1] > 1 else 0
             scores[:, 0] = -readings.targets[:, own]
         if readings.ids.shape[1] > 1:
             scores[:, 1] = posterior_scores(readings.ids, self.number)
-        scores[:, 2] = self.distance_.anomaly_score(readings.features)
+        scores[:, 2] = (distance or self.distance_).anomaly_score(readings.features)
         return scores
+
+    def _scaled(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Self:
+        varies = deviation > 1e-9 * (1 + np.abs(mean))
+        self.scales_ = np.stack([mean, np.where(varies, deviation, 1.0)])  # (2, 3)
+        return self
 
 
 def _mean(scores: NDArray[np.float64], chosen: Sequence[int]) -> NDArray[np.float64]:

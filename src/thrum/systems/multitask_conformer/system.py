@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
@@ -23,9 +22,9 @@ from thrum.systems.base import System
 from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.fitting import Target, fit_network
 from thrum.systems.multitask_conformer.inputs import Spectrograms
+from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
-from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Evaluator, Readings
-from thrum.systems.multitask_conformer.selection import proxy_aucs, selected
+from thrum.systems.multitask_conformer.scoring import COMBINATIONS
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine
 
@@ -33,25 +32,6 @@ MachineKey = tuple[str, str]
 COMBINED = "combined"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class TypeModel:
-    """What was learnt of one machine type.
-
-    Parameters
-    ----------
-    network
-        Encoder and heads.
-    evaluators
-        Of each machine ID, by its name, in the order of their numbers.
-    combination
-        Which scores to act on.
-    """
-
-    network: MultitaskNetwork
-    evaluators: dict[str, Evaluator]
-    combination: str
 
 
 class MultitaskConformer(System):
@@ -94,7 +74,7 @@ class MultitaskConformer(System):
             with self._spectrograms(clips) as spectrograms:
                 for (machine, machine_id), rows in _rows(clips).items():
                     model = self.models_[machine]
-                    readings = _read(model.network, spectrograms, rows)
+                    readings = model.read(spectrograms, rows)
                     scores = model.evaluators[machine_id].score(readings)
                     for name in COMBINATIONS:
                         columns[name][rows] = scores[name]
@@ -108,7 +88,7 @@ class MultitaskConformer(System):
         features = np.zeros((len(clips), self.config.embedding_size), np.float32)
         with self._spectrograms(clips) as spectrograms:
             for (machine, _), rows in _rows(clips).items():
-                features[rows] = _read(self.models_[machine].network, spectrograms, rows).features
+                features[rows] = self.models_[machine].read(spectrograms, rows).features
             stages = {
                 "mean log-mel spectrum": spectrograms.inputs.mean_levels(),
                 "feature of the machine type's conformer": features,
@@ -128,25 +108,12 @@ class MultitaskConformer(System):
 
     def save(self, folder: Path) -> None:
         """Write the networks, and features and scales of each machine ID."""
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         described = []
         for number, machine in enumerate(sorted({machine for machine, _ in self.machine_keys})):
-            model = self.models_[machine]
-            for name, value in model.network.state_dict().items():
-                tensors[f"{number}.network.{name}"] = value
-            for evaluator in model.evaluators.values():
-                prefix = f"{number}.{evaluator.number}"
-                features = evaluator.distance_.vectors_.astype(np.float32)
-                tensors[f"{prefix}.features"] = torch.from_numpy(features)
-                tensors[f"{prefix}.scales"] = torch.from_numpy(evaluator.scales_)
-            described.append(
-                {
-                    "machine": machine,
-                    "ids": list(model.evaluators),
-                    "sizes": asdict(model.network.sizes),
-                    "combination": model.combination,
-                }
-            )
+            own, told = self.models_[machine].state()
+            tensors |= {f"{number}.{name}": value for name, value in own.items()}
+            described.append({"machine": machine, **told})
         description = {
             "system": "multitask-conformer",
             "seed": self.seed,
@@ -162,28 +129,19 @@ class MultitaskConformer(System):
         try:
             config = configs.from_mapping(Config, description["config"], where=str(folder))
             system = cls(config, seed=description["seed"], device=device)
-            system.models_ = {}
-            for number, found in enumerate(description["types"]):
-                sizes = configs.from_mapping(Sizes, found["sizes"], where=str(folder))
-                network = MultitaskNetwork(sizes, config)
-                prefix = f"{number}.network."
-                network.load_state_dict(
+            system.models_ = {
+                told["machine"]: TypeModel.restored(
                     {
-                        name.removeprefix(prefix): value
+                        name.removeprefix(f"{number}."): value
                         for name, value in tensors.items()
-                        if name.startswith(prefix)
-                    }
+                        if name.startswith(f"{number}.")
+                    },
+                    told,
+                    config,
+                    device=device_of(device),
                 )
-                evaluators = {
-                    machine_id: Evaluator(place, shrinkage=config.shrinkage).restore(
-                        tensors[f"{number}.{place}.features"].numpy(),
-                        tensors[f"{number}.{place}.scales"].numpy(),
-                    )
-                    for place, machine_id in enumerate(found["ids"])
-                }
-                system.models_[found["machine"]] = TypeModel(
-                    network.eval().to(device_of(device)), evaluators, found["combination"]
-                )
+                for number, told in enumerate(description["types"])
+            }
         except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
             raise StorageError(f"{folder} does not hold a multitask conformer: {error}") from error
         return system
@@ -197,7 +155,8 @@ class MultitaskConformer(System):
     ) -> TypeModel:
         """Train the network of a machine type, fit its evaluators, select the combination."""
         torch.manual_seed(self.seed)
-        sizes = Sizes(spectrograms.inputs.bands, len(own), self._targets(target, len(own)))
+        names = [keys[number][1] for number in own]
+        sizes = Sizes(spectrograms.inputs.bands, len(names), self._targets(target, names))
         network = MultitaskNetwork(sizes, self.config)
         mean, deviation = spectrograms.usual(target.rows)
         network.mean.copy_(mean)
@@ -212,43 +171,32 @@ class MultitaskConformer(System):
             folder=self.folder,
             progress=self.progress,
         )
-        readings = _read(network, spectrograms, target.rows)
-        left_out = self.config.standardise_by == "left_out"
-        evaluators = {}
-        for number, key in enumerate(own):
-            evaluator = Evaluator(number, shrinkage=self.config.shrinkage)
-            mine = readings.take(np.flatnonzero(target.ids == number))
-            evaluators[keys[key][1]] = evaluator.fit(mine, left_out=left_out)
-        areas = proxy_aucs(
+        return TypeModel.fitted(
             network,
             spectrograms,
             target,
-            readings,
-            {evaluator.number: evaluator for evaluator in evaluators.values()},
+            [keys[key][1] for key in own],
+            self.config,
             seed=self.seed,
         )
-        told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-        _log.info("%s: AUC on stand-ins for anomalies: %s", target.machine, told)
-        return TypeModel(network, evaluators, selected(areas))
 
-    def _targets(self, target: Target, ids: int) -> int:
-        """Return the number of outputs of the type head."""
+    def _targets(self, target: Target, names: Sequence[str]) -> int:
+        """Return the number of outputs of the type head, and say where a head has nothing to learn."""
+        if len(names) == 1:
+            only = f"{target.machine} {names[0]} is the only {target.machine}"
+            _log.warning("%s: there is no ID to tell it from, the score arc says nothing", only)
         if not self.config.type_task:
             return 0
         if len(target.outliers):
             return 1
-        if ids == 1:
-            _log.warning(
-                "%s id is the only machine: nothing is there to be told from it, so the scores out and "
-                "arc say nothing; train with other machines' normal clips beside",
-                target.machine,
-            )
+        if len(names) == 1:
+            _log.warning("no other machine type is there either: the score out says nothing")
             return 0
         _log.warning(
             "%s is the only machine type: the type head learns to tell each machine ID from the others",
             target.machine,
         )
-        return ids
+        return len(names)
 
     def _require_known(self, clips: Sequence[Clip]) -> None:
         known = self.machine_keys
@@ -283,14 +231,3 @@ def _rows(clips: Sequence[Clip]) -> dict[MachineKey, NDArray[np.int64]]:
         key: np.array([positions[id(clip)] for clip in own])
         for key, own in group_by_machine(clips).items()
     }
-
-
-def _read(
-    network: MultitaskNetwork, spectrograms: Spectrograms, rows: NDArray[np.int64]
-) -> Readings:
-    """Return what the network makes of some whole clips, in their order."""
-    found = [(some, network.read(levels)) for some, levels in spectrograms.whole(rows)]
-    order = np.argsort(np.concatenate([some for some, _ in found]))
-    places = np.argsort(np.argsort(rows))
-    stacked = Readings(*(np.concatenate(part) for part in zip(*(r for _, r in found), strict=True)))
-    return stacked.take(order[places])
