@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import machines
+from thrum import audio, storage
+from thrum import config as configs
+from thrum.datasets import open_dataset
+from thrum.errors import DataError, StorageError
+from thrum.evaluation.metrics import auc
+from thrum.systems import load_system
+from thrum.systems.outlier_flow import Config, OutlierFlow
+from thrum.systems.outlier_flow.frontend import Spectrograms
+from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
+from thrum.systems.outlier_flow.scoring import measured, pseudo_target
+from thrum.systems.outlier_flow.variants import VARIANTS
+from thrum.types import Clip, Dataset
+
+QUICK = [
+    "width=4",
+    "mel_bands=64",
+    "hop_seconds=0.064",
+    "epochs=2",
+    "learning_rate=1e-3",
+    "flow_steps=2",
+    "inlier_sizes=[1, 2]",
+]
+
+
+def system(*settings: str, **given: Any) -> OutlierFlow:
+    config = configs.with_overrides(Config(), [*QUICK, *settings])
+    return OutlierFlow(config, device="cpu", **given)
+
+
+def write_domains(root: Path, *, kinds: tuple[str, ...] = ("fan", "valve")) -> Dataset:
+    """Challenge-like sound with speeds and voltages in the names, and two clips of the target domain."""
+    random = np.random.default_rng(0)
+    for number, kind in enumerate(kinds):
+        for split, label, domain, count in (
+            ("train", "normal", "source", 6),
+            ("train", "normal", "target", 2),
+            ("test", "normal", "source", 3),
+            ("test", "normal", "target", 3),
+            ("test", "anomaly", "source", 3),
+            ("test", "anomaly", "target", 3),
+        ):
+            for index in range(count):
+                hz = 150 * (number + 1) * (1.2 if domain == "target" else 1.0)
+                if label == "anomaly":
+                    hz *= 1.5
+                sound = machines.tone(random, hz, seconds=1.0, rate=16000)
+                speed, volt = 60 + 10 * (index % 2) + (20 if domain == "target" else 0), index % 3
+                name = f"section_00_{domain}_{split}_{label}_{index:04d}_speed_{speed}_volt_{volt}V"
+                audio.write(root / kind / split / f"{name}.wav", sound, 16000)
+    return open_dataset(root)
+
+
+@pytest.fixture(scope="module")
+def challenge(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_domains(tmp_path_factory.mktemp("challenge"))
+
+
+@pytest.fixture(scope="module")
+def everything(challenge: Dataset) -> OutlierFlow:
+    return system("variant=submission-1").fit(challenge.where(split="train"))
+
+
+def test_all_variants_and_ensembles_score_a_challenges_layout(
+    everything: OutlierFlow, challenge: Dataset, tmp_path: Path
+) -> None:
+    test = challenge.where(split="test")
+    scores = everything.score(test)
+    assert scores.selected == "submission-1"
+    wanted = {*VARIANTS, "submission-1", "submission-2", "submission-3", "submission-4"}
+    assert wanted <= scores.columns.keys()
+    assert {"OE/gmm", "OE/knn", "OE-Flow/flow", "OE-DFlow/flow"} <= scores.columns.keys()
+    assert all(np.isfinite(column).all() for column in scores.columns.values())
+    everything.save(tmp_path)
+    loaded = load_system(tmp_path, device="cpu")
+    for method, column in loaded.score(test).columns.items():
+        np.testing.assert_array_equal(column, scores.columns[method])
+    assert loaded.thresholds == everything.thresholds
+    assert set(everything.thresholds) == set(everything.machine_keys)
+
+
+def test_domain_invariant_variants_train_a_network_for_each_attribute(
+    everything: OutlierFlow,
+) -> None:
+    trained = [(learnt.variant, learnt.parameter) for learnt in everything.learnt_]
+    for variant, wanted in VARIANTS.items():
+        parameters = [parameter for name, parameter in trained if name == variant]
+        assert parameters == (["speed", "volt"] * 2 if wanted.invariant else [""] * 2)
+    tied = {learnt.network.tied for learnt in everything.learnt_ if "DFlow" in learnt.variant}
+    assert tied == {1}  # 8 of 512, at width 4
+
+
+def test_without_attributes_the_latents_are_tied_to_the_domain(challenge: Dataset) -> None:
+    bare = [replace(clip, attributes={}) for clip in challenge.where(split="train")]
+    found = system("variant=SerialOE-DFlow").fit(bare)
+    assert [learnt.parameter for learnt in found.learnt_] == ["domain", "domain"]
+    assert all(learnt.shape == Shape(2, False, True) for learnt in found.learnt_)
+
+
+def test_without_target_clips_every_variant_still_scores(
+    challenge: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = [
+        replace(clip, attributes={}) for clip in challenge.where(split="train", domain="source")
+    ]
+    with caplog.at_level("INFO"):
+        found = system("variant=OE-DFlow").fit(source)
+    assert "fan has no attribute of two values, and no two domains" in caplog.text
+    assert "fan/section_00 has clips of one domain only" in caplog.text
+    kinds = set(found.learnt_[0].training["fan", "section_00"])
+    assert kinds == {"flow", "gmm-1-both", "gmm-2-both", "knn-1-both", "knn-2-both"}
+    scores = found.score(challenge.where(split="test"))
+    assert np.isfinite(scores.columns["OE-DFlow"]).all()
+
+
+def test_one_target_clip_is_enough(challenge: Dataset) -> None:
+    train = list(challenge.where(split="train"))
+    few = [clip for clip in train if clip.domain == "source" or "0000_" in clip.name]
+    scores = system("variant=OE").fit(few).score(challenge.where(split="test"))
+    assert np.isfinite(scores.columns["OE"]).all()
+
+
+def test_one_machine_alone_is_said(challenge: Dataset) -> None:
+    with pytest.raises(DataError, match="wants two machine IDs at least, got fan/section_00"):
+        system().fit(challenge.where(split="train", machine="fan"))
+
+
+def test_test_labels_choose_only_where_asked(challenge: Dataset) -> None:
+    train, test = challenge.where(split="train"), challenge.where(split="test")
+    found = system("variant=OE", "choice=best_by_test_labels", "chosen_members=1").fit(train)
+    best = found.score(test).columns["OE"]
+    assert found.thresholds == {}
+    labels = [clip.label == "anomaly" for clip in test]
+    everything = system("variant=OE").fit(train).score(test).columns["OE"]
+    rows = [row for row, clip in enumerate(test) if clip.machine == "fan"]
+    both = [auc([labels[row] for row in rows], scores[rows]) for scores in (best, everything)]
+    assert both[0] >= both[1]
+    with pytest.raises(DataError, match="choose 'all', which looks at no label"):
+        found.score([replace(clip, label=None) for clip in test])
+
+
+@pytest.mark.parametrize("variant", ["OE", "OE-DFlow"])
+def test_a_run_goes_on_where_it_was(variant: str, challenge: Dataset, tmp_path: Path) -> None:
+    """One with a schedule and one without; killed within the training of the second machine."""
+    train, test = challenge.where(split="train"), challenge.where(split="test")
+    settings = (f"variant={variant}", "epochs=4")
+    wanted = system(*settings).fit(train).score(test).columns[variant]
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if "of valve" in stage and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        system(*settings, folder=tmp_path, progress=stop).fit(train)
+    stages: list[str] = []
+    resumed = system(*settings, folder=tmp_path, progress=lambda stage, *_: stages.append(stage))
+    np.testing.assert_array_equal(resumed.fit(train).score(test).columns[variant], wanted)
+    assert not any("of fan" in stage for stage in stages)  # nothing was trained twice
+
+
+def test_the_seed_decides_the_scores(challenge: Dataset) -> None:
+    train, test = challenge.where(split="train"), challenge.where(split="test")
+    scores = [system(seed=seed).fit(train).score(test).columns["OE-DFlow"] for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2])
+
+
+def test_features_are_taken_as_spectrograms_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = open_dataset(machines.write_arrays(tmp_path / "data", kind="ToyCar"))
+    found = system("variant=OE-Flow").fit(dataset.where(split="train"))
+    assert "taken as spectrograms as they are" in caplog.text
+    assert [learnt.training.keys() for learnt in found.learnt_] == [  # each ID against the others
+        {("ToyCar", f"id_{number:02d}")} for number in range(3)
+    ]
+    scores = found.score(dataset.where(split="test"))
+    assert np.isfinite(scores.columns["OE-Flow"]).all()
+    sound = open_dataset(machines.write_sound(tmp_path / "sound"))
+    known = [replace(c, machine="ToyCar", machine_id="id_00") for c in sound]
+    with pytest.raises(
+        DataError, match="got recordings of 64 bands, trained was with features of 12"
+    ):
+        found.score(known)
+
+
+def test_a_foreign_model_is_said(everything: OutlierFlow, tmp_path: Path) -> None:
+    everything.save(tmp_path)
+    tensors, description = storage.load_state(tmp_path)
+    description["networks"][0]["variant"] = "OE-DFlow"
+    storage.save_state(tmp_path, tensors, {k: description[k] for k in description if k != "sha256"})
+    with pytest.raises(StorageError, match="does not hold outlier exposure with a flow"):
+        load_system(tmp_path, device="cpu")
+
+
+# Segments of clips, weighted by their power
+
+
+@pytest.fixture
+def half_silent(tmp_path: Path) -> Spectrograms:
+    """A clip of 2 s whose second half hisses, and one that hisses all the time."""
+    random = np.random.default_rng(0)
+    clips = []
+    for name, start in (("half", 16000), ("whole", 0)):
+        sound = 1e-4 * random.normal(size=32000)
+        sound[start:] += 0.1 * random.normal(size=32000 - start)
+        audio.write(tmp_path / f"{name}.wav", sound.astype(np.float32), 16000)
+        clips.append(Clip(tmp_path / f"{name}.wav", "ToyCar", "id_00", "test"))
+    config = configs.with_overrides(Config(), [*QUICK, "segment_seconds=1.0"])
+    return Spectrograms(clips, config, folder=tmp_path / "work", device=torch.device("cpu"))
+
+
+def network() -> OutlierFlowNetwork:
+    torch.manual_seed(0)
+    config = configs.with_overrides(Config(), QUICK)
+    return OutlierFlowNetwork(config, VARIANTS["OE-Flow"], Shape(0, False, False)).eval()
+
+
+def test_segments_count_by_their_power_where_clips_have_silence(half_silent: Spectrograms) -> None:
+    rows, frames = np.array([0, 1]), half_silent.segment_frames
+    plain = measured(network(), half_silent, rows, segment_frames=frames, weighted=())
+    by_power = measured(network(), half_silent, rows, segment_frames=frames, weighted=["ToyCar"])
+    np.testing.assert_array_equal(plain.weights, 1)
+    weights = by_power.weights[by_power.clips == 0]
+    assert weights[0] < 1e-3 * weights[-1]  # silence
+    assert (np.diff(weights) > 0).all()
+    steady = by_power.weights[by_power.clips == 1]
+    assert steady.max() < 1.3 * steady.min()
+    scores = np.arange(len(plain.clips), dtype=np.float64)
+    np.testing.assert_allclose(
+        by_power.clip_means(scores)[0], (weights * scores[: len(weights)]).sum() / weights.sum()
+    )
+
+
+def test_the_score_map_is_weighted_place_by_place(half_silent: Spectrograms) -> None:
+    net, frames = network(), half_silent.segment_frames
+    found = measured(net, half_silent, np.array([0]), segment_frames=frames, weighted=["ToyCar"])
+    starts = np.round(np.linspace(0, 32 - frames, len(found.clips))).astype(int)
+    levels, power = half_silent.segments(np.zeros(len(starts), int), starts, frames)
+    with torch.inference_mode():
+        surprise = net.surprise(net.maps(levels))
+    assert surprise is not None
+    weights = functional.adaptive_avg_pool1d(power, surprise.shape[2])
+    wanted = (surprise.mean(dim=1) * weights).sum() / weights.sum()
+    assert found.flow is not None
+    np.testing.assert_allclose(found.flow, [wanted.item()], rtol=1e-5)
+
+
+def test_pseudo_target_clips_lie_between_and_nearer_to_the_target(
+    half_silent: Spectrograms,
+) -> None:
+    """With an extractor that only tells the mean level, mixed levels can be read off."""
+
+    class MeanLevel(OutlierFlowNetwork):
+        def maps(self, levels: torch.Tensor) -> torch.Tensor:
+            return levels.mean(dim=(1, 2))[:, None, None, None]
+
+    torch.manual_seed(0)
+    config = configs.with_overrides(Config(), QUICK)
+    net = MeanLevel(config, VARIANTS["OE"], Shape(0, False, False))
+    mixed, groups = pseudo_target(
+        net,
+        half_silent,
+        np.array([0]),
+        np.array([1]),
+        alpha=0.2,
+        random=np.random.default_rng(0),
+    )
+    both = measured(
+        net,
+        half_silent,
+        np.array([0, 1]),
+        segment_frames=half_silent.segment_frames,
+        weighted=(),
+    )
+    own = both.embeddings[both.clips == 0, 0]
+    target = both.embeddings[both.clips == 1, 0].mean()
+    shares = ((mixed[:, 0] - own) / (target - own))[:3]  # the silent segments
+    assert shares.min() > 0.45
+    assert shares.max() < 1.05
+    assert set(groups) == {0}
