@@ -19,6 +19,15 @@ from thrum.types import Dataset, Scores
 QUICK: dict[str, list[str]] = {
     "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
     "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+    "idnn": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
+    "mobilenetv2": [
+        "network_per=all",
+        "stack_frames=16",
+        "width=0.25",
+        "epochs=12",
+        "learning_rate=3e-3",
+        "batch_size=8",
+    ],
     "multitask-conformer": [
         "size=16",
         "blocks=1",
@@ -37,6 +46,8 @@ QUICK: dict[str, list[str]] = {
         "learning_rate=1e-3",
     ],
     "self-supervised": ["width=48", "pooled_width=96", "embedding_size=64", "epochs=5"],
+    "vae": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
+    "vidnn": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
 }
 """Settings that make a system train in seconds; without an entry it trains with its defaults."""
 

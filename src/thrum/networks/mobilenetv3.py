@@ -60,15 +60,15 @@ class MobileNetV3(nn.Module):
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()
-        channels = _scaled(STEM_CHANNELS, width)
-        layers: list[nn.Module] = [_convolution(1, channels, kernel=3, stride=2)]
+        channels = scaled(STEM_CHANNELS, width)
+        layers: list[nn.Module] = [convolution(1, channels, kernel=3, stride=2)]
         for block in BLOCKS:
             layers.append(InvertedResidual(channels, block, width=width))
-            channels = _scaled(block.out, width)
+            channels = scaled(block.out, width)
         self.embedding_size = HEAD_EXPANSION * channels
-        layers.append(_convolution(channels, self.embedding_size, kernel=1))
+        layers.append(convolution(channels, self.embedding_size, kernel=1))
         self.features = nn.Sequential(*layers)
-        hidden = _scaled(CLASSIFIER_CHANNELS, width)
+        hidden = scaled(CLASSIFIER_CHANNELS, width)
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -89,12 +89,12 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, channels: int, block: Block, *, width: float) -> None:
         super().__init__()
-        expanded, out = _scaled(block.expanded, width), _scaled(block.out, width)
+        expanded, out = scaled(block.expanded, width), scaled(block.out, width)
         layers: list[nn.Module] = []
         if expanded != channels:
-            layers.append(_convolution(channels, expanded, kernel=1, activation=block.activation))
+            layers.append(convolution(channels, expanded, kernel=1, activation=block.activation))
         layers.append(
-            _convolution(
+            convolution(
                 expanded,
                 expanded,
                 kernel=block.kernel,
@@ -105,7 +105,7 @@ class InvertedResidual(nn.Module):
         )
         if block.squeezes:
             layers.append(SqueezeExcitation(expanded))
-        layers.append(_convolution(expanded, out, kernel=1, activation=None))
+        layers.append(convolution(expanded, out, kernel=1, activation=None))
         self.block = nn.Sequential(*layers)
         self.is_residual = block.stride == 1 and channels == out
 
@@ -140,7 +140,7 @@ class _Gate(nn.Module):
         return torch.sigmoid(self.fc2(torch.relu(self.fc1(x))))
 
 
-def _convolution(
+def convolution(
     channels: int,
     wider: int,
     *,
@@ -149,13 +149,15 @@ def _convolution(
     groups: int = 1,
     activation: type[nn.Module] | None = nn.Hardswish,
 ) -> nn.Sequential:
-    convolution = nn.Conv2d(
+    """Return a convolution with batch normalisation and its activation."""
+    layer = nn.Conv2d(
         channels, wider, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
     )
-    return nn.Sequential(convolution, _BatchNorm(wider), *([activation()] if activation else []))
+    return nn.Sequential(layer, _BatchNorm(wider), *([activation()] if activation else []))
 
 
-def _scaled(channels: int, width: float) -> int:
+def scaled(channels: int, width: float) -> int:
+    """Return how many channels a network of this width has, where the original has `channels`."""
     return _divisible(channels * width)
 
 

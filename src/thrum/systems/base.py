@@ -92,6 +92,7 @@ SYSTEMS: Registry[System] = Registry(
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
         "idnn": "thrum.systems.baselines.idnn:IDNNBaseline",
         "knn": "thrum.systems.baselines.knn:NearestNeighbours",
+        "mobilenetv2": "thrum.systems.baselines.mobilenetv2:SectionClassifierBaseline",
         "multitask-conformer": "thrum.systems.multitask_conformer:MultitaskConformer",
         "outlier-flow": "thrum.systems.outlier_flow:OutlierFlow",
         "self-supervised": "thrum.systems.self_supervised:SelfSupervised",
