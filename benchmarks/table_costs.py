@@ -29,7 +29,7 @@ from embedders import make
 from thrum import storage
 from thrum.bench import needs
 from thrum.bench.cells import Cell
-from thrum.bench.tables import COLLABORATION, Run, Tables
+from thrum.bench.tables import COLLABORATION, Run, load_table, table_names
 from thrum.datasets import open_dataset
 from thrum.datasets.synthetic import SyntheticConfig, write_dataset
 from thrum.errors import ThrumError
@@ -51,12 +51,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     costs = storage.read_json(COSTS) if COSTS.exists() else {}
-    tables = Tables()
     runs = {
         needs.key_of(run): run
-        for name in tables.names
+        for name in table_names()
         if "/" in name
-        for run in tables.load(name).runs.values()
+        for run in load_table(name).runs.values()
     }
     with TemporaryDirectory(prefix="thrum-") as folder:
         dataset = simulated(Path(folder) / "data", arguments.train_clips)

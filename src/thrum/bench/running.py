@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from thrum.bench import cells
 from thrum.bench.cells import Cell
 from thrum.bench.tables import Table
 from thrum.errors import ThrumError, UsageError
-from thrum.types import Progress
+from thrum.types import Dataset, Progress
 
 TICK_SECONDS = 1.0
 REPORT_SECONDS = 0.5  # at most so often a process tells how far it is
@@ -109,9 +109,51 @@ def plan(
 
 def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
     """Train the cells that are not complete, at most `jobs` at a time; return what became of all."""
+    outcome, waiting = _sorted_out(planned)
+    todo = [own[0] for own in waiting.values()]
+    state = State(len(planned), len(planned) - sum(map(len, waiting.values())))
+    pace = _Pace(jobs)
+    watcher.tick(state)
+    running: list[_Process] = []
+    try:
+        while todo or running:
+            while todo and len(running) < jobs:
+                running.append(_Process(todo.pop(0)))
+                watcher.started(running[-1].cell)
+            connection.wait([one.receiver for one in running], timeout=TICK_SECONDS)
+            for one in list(running):
+                for stage, done, total in one.messages():
+                    watcher.told(one.cell, stage, done, total)
+                if not one.has_ended:
+                    continue
+                running.remove(one)
+                alike = next(own for own in waiting.values() if own[0] is one.cell)
+                for cell in alike:
+                    if one.folder is not None:
+                        outcome.folders[cell] = one.folder
+                    else:
+                        outcome.errors[cell] = f"{cell.title}: {one.error}"
+                if one.folder is not None:
+                    pace.add(one.cell, one.seconds)
+                state.done += len(alike)
+                state.seconds_left = pace.left(todo, running)
+                watcher.ended(one.cell, None if one.folder else one.error, state)
+            state.seconds_left = pace.left(todo, running)
+            watcher.tick(state)
+    finally:
+        for one in running:
+            one.stop()
+    return outcome
+
+
+def _sorted_out(planned: Sequence[Cell]) -> tuple[Outcome, dict[Path, list[Cell]]]:
+    """Return what is known of the cells already, and by folder those to train.
+
+    Cells that come to the same, for instance because ``--epochs`` makes them, share a folder.
+    """
     outcome = Outcome()
-    waiting: list[Cell] = []
-    datasets: dict[str, Any] = {}
+    waiting: dict[Path, list[Cell]] = {}
+    datasets: dict[str, Dataset] = {}
     for cell in planned:
         if missing := cell.source.missing(cell.data):
             outcome.errors[cell] = missing
@@ -123,41 +165,12 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
             folder = cell.folder(datasets[cell.source_name])
         except ThrumError as error:
             outcome.errors[cell] = f"{cell.title}: {error}"
+            continue
+        if cells.is_complete(folder):
+            outcome.folders[cell] = folder
         else:
-            if cells.is_complete(folder):
-                outcome.folders[cell] = folder
-            else:
-                waiting.append(cell)
-    state = State(len(planned), len(planned) - len(waiting))
-    pace = _Pace(jobs)
-    watcher.tick(state)
-    running: list[_Process] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                running.append(_Process(waiting.pop(0)))
-                watcher.started(running[-1].cell)
-            connection.wait([one.receiver for one in running], timeout=TICK_SECONDS)
-            for one in list(running):
-                for stage, done, total in one.messages():
-                    watcher.told(one.cell, stage, done, total)
-                if not one.has_ended:
-                    continue
-                running.remove(one)
-                state.done += 1
-                if one.folder is not None:
-                    outcome.folders[one.cell] = one.folder
-                    pace.add(one.cell, one.seconds)
-                else:
-                    outcome.errors[one.cell] = f"{one.cell.title}: {one.error}"
-                state.seconds_left = pace.left(waiting, running)
-                watcher.ended(one.cell, None if one.folder else one.error, state)
-            state.seconds_left = pace.left(waiting, running)
-            watcher.tick(state)
-    finally:
-        for one in running:
-            one.stop()
-    return outcome
+            waiting.setdefault(folder, []).append(cell)
+    return outcome, waiting
 
 
 class _Pace:

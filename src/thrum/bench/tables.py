@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from functools import cached_property
 from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Literal
 
 from thrum import config as configs
@@ -17,6 +16,8 @@ from thrum.errors import ConfigError, UnknownNameError
 
 Measure = Literal["auc", "pauc", "auc_source", "auc_target", "official", "id_accuracy"]
 Mean = Literal["machine_ids", "machines", "harmonic"]
+
+_FOLDER = resources.files("thrum.bench") / "tables"
 
 COLLABORATION = "collaboration"
 """The `Run.system` that stands for sites which learn together, ``thrum collaborate simulate``."""
@@ -212,48 +213,37 @@ class Table:
             raise ConfigError(f"table {self.name}, {what} {name!r} is not among: {known}")
 
 
-class Tables:
-    """The tables that come with thrum, by name."""
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """``paper/table``, sorted, the tables of our own last."""
-        return tuple(sorted(self._files, key=lambda name: ("/" not in name, name)))
-
-    @cached_property
-    def _files(self) -> dict[str, Traversable]:
-        folder = resources.files("thrum.bench") / "tables"
-        return {
-            file.name.removesuffix(".toml").replace("__", "/"): file
-            for file in folder.iterdir()
-            if file.name.endswith(".toml")
-        }
-
-    def load(self, name: str) -> Table:
-        """Return the table called `name`.
-
-        Raises
-        ------
-        UnknownNameError
-            Where there is no such table.
-        ConfigError
-            Where its file is not a table.
-        """
-        if name not in self._files:
-            close = difflib.get_close_matches(name, self.names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise UnknownNameError(
-                f"no table is called {name!r}.{hint} There are: {', '.join(self.names)}"
-            )
-        return parse(self._files[name].read_text(encoding="utf-8"), name=name)
+def table_names() -> tuple[str, ...]:
+    """Return the tables that come with thrum, ``paper/table``; those of our own last."""
+    files = (file.name for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
+    names = (name.removesuffix(".toml").replace("__", "/") for name in files)
+    return tuple(sorted(names, key=lambda name: ("/" not in name, name)))
 
 
-def parse(text: str, *, name: str) -> Table:
-    """Return the table that a TOML file holds."""
-    import tomllib
+def load_table(name: str) -> Table:
+    """Return the table called `name`, or that in a file of one's own, ``….toml``.
 
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"table {name} is not valid TOML: {error}") from error
-    return configs.from_mapping(Table, {**values, "name": name}, where=f"table {name}")
+    Raises
+    ------
+    UnknownNameError
+        Where there is no such table.
+    ConfigError
+        Where the file is not a table.
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name), Path(name).stem)
+    known = table_names()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UnknownNameError(
+            f"no table is called {name!r}.{hint} There are: {', '.join(known)}; "
+            f"or give a file of your own, ….toml"
+        )
+    with resources.as_file(_FOLDER / f"{name.replace('/', '__')}.toml") as path:
+        return _read(path, name)
+
+
+def _read(path: Path, name: str) -> Table:
+    values = {**configs.read_toml(path), "name": name}
+    return configs.from_mapping(Table, values, where=f"table {name}")

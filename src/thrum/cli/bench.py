@@ -15,7 +15,6 @@ from thrum.cli.bench_progress import watching
 
 if TYPE_CHECKING:
     from thrum.bench.figures import Filled
-    from thrum.bench.tables import Tables
 
 
 def bench(
@@ -44,16 +43,15 @@ def bench(
 ) -> None:
     """Train what a table lacks, keep what is there, show published numbers beside ours."""
     from thrum.bench import figures, pages, running
-    from thrum.bench.tables import Tables
+    from thrum.bench.tables import load_table, table_names
     from thrum.errors import UsageError
 
-    tables = Tables()
     if listing:
-        _list(tables, json=json)
+        _list(json=json)
         return
     if not table:
-        raise UsageError(f"say which table: {', '.join(tables.names)}")
-    chosen = tables.load(table)
+        raise UsageError(f"say which table: {', '.join(table_names())}")
+    chosen = load_table(table)
     if only is not None:
         chosen = chosen.only(only)
     planned = running.plan(
@@ -88,8 +86,10 @@ def _seeds(text: str | None) -> list[int] | None:
     return chosen
 
 
-def _list(tables: Tables, *, json: bool) -> None:
-    rows = [[name, tables.load(name).title] for name in tables.names]
+def _list(*, json: bool) -> None:
+    from thrum.bench.tables import load_table, table_names
+
+    rows = [[name, load_table(name).title] for name in table_names()]
     if json:
         console.print_json([{"table": name, "title": title} for name, title in rows])
     else:

@@ -1,0 +1,172 @@
+"""The tables that come with thrum: whole, consistent with themselves, and of settings that exist."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from thrum.bench.cells import Cell
+from thrum.bench.tables import COLLABORATION, Table, load_table, table_names
+from thrum.errors import ConfigError, UnknownNameError
+from thrum.evaluation.metrics import harmonic_mean
+from thrum.systems.base import SYSTEMS
+
+WANTED = {
+    "embedding-sharing/table1",
+    "embedding-sharing/id-accuracy",
+    *(f"multitask-conformer/table{number}" for number in (1, 2, 3)),
+    *(f"outlier-flow/table{number}" for number in (2, 3, 4)),
+    *(f"self-supervised/table{number}" for number in (2, 3, 4, 5, 6)),
+    "testbed",
+    "synthetic",
+}
+
+
+def published(name: str) -> dict[str, dict[str, float]]:
+    return {row.name: dict(row.published) for row in load_table(name).rows}
+
+
+def test_there_is_every_table() -> None:
+    assert set(table_names()) == WANTED
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_every_run_has_settings_that_its_system_knows(name: str) -> None:
+    table = load_table(name)
+    for run_name, run in table.runs.items():
+        assert run.system == COLLABORATION or run.system in SYSTEMS
+        for source in table.sources_of(run_name):
+            cell = Cell(run_name, run, source, table.sources[source], 0, None, Path())
+            config = cell.config()
+            for key, value in run.settings.items():
+                given = getattr(config, key)
+                assert (list(given) if isinstance(given, tuple) else given) == value
+        for row in table.rows:
+            if run_name in row.runs and run.system != COLLABORATION and row.method:
+                scores = getattr(SYSTEMS.load(run.system), "methods", None)
+                assert scores is None or row.method in scores
+
+
+@pytest.mark.parametrize("name", sorted(WANTED - {"testbed", "synthetic"}))
+def test_a_papers_table_says_where_its_data_and_its_numbers_are_from(name: str) -> None:
+    table = load_table(name)
+    assert table.paper
+    assert all(row.published for row in table.rows)
+    for source in table.sources.values():
+        assert source.fetch.startswith(("dcase2020", "dcase2022", "dcase2023", "mimii"))
+        assert source.disk_bytes > 1e9
+        assert "thrum data fetch" in (source.missing(None) or "")
+
+
+def test_the_published_numbers_of_embedding_sharing_add_up() -> None:
+    for row in published("embedding-sharing/table1").values():
+        total = row.pop("total")
+        machine_ids = {machine: 3 if machine == "ToyConveyor" else 4 for machine in row}
+        mean = sum(row[machine] * count for machine, count in machine_ids.items()) / 23
+        assert mean == pytest.approx(total, abs=0.15)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_the_published_numbers_of_the_conformer_add_up(number: int) -> None:
+    for row in published(f"multitask-conformer/table{number}").values():
+        average = row.pop("Average")
+        assert statistics.fmean(row.values()) == pytest.approx(average, abs=0.03)
+
+
+def test_the_published_numbers_of_the_conformer_on_mimii_add_up() -> None:
+    for name, row in published("multitask-conformer/table1").items():
+        for snr in ("-6", "0", "6"):
+            own = [row[f"{machine} {snr} dB"] for machine in ("Fan", "Pump", "Valve", "Slide rail")]
+            assert statistics.fmean(own) == pytest.approx(row[f"average {snr} dB"], abs=0.011), name
+        averages = [row[f"average {snr} dB"] for snr in ("-6", "0", "6")]
+        assert statistics.fmean(averages) == pytest.approx(row["average"], abs=0.011), name
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_the_published_numbers_of_the_flow_add_up(number: int) -> None:
+    for row in published(f"outlier-flow/table{number}").values():
+        total = row.pop("hmean")
+        assert harmonic_mean(row.values()) == pytest.approx(total, abs=0.02)
+
+
+def test_the_official_score_of_the_flow_is_the_harmonic_mean_over_machines() -> None:
+    for row in published("outlier-flow/table4").values():
+        total = row.pop("official")
+        assert harmonic_mean(row.values()) == pytest.approx(total, abs=0.02)
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
+def test_the_total_of_self_supervised_is_the_harmonic_mean_over_machines(number: int) -> None:
+    for row in published(f"self-supervised/table{number}").values():
+        total = row.pop("total")
+        assert harmonic_mean(row.values()) == pytest.approx(total, abs=0.02)
+
+
+def test_one_experiment_has_the_same_numbers_in_every_table() -> None:
+    seen: dict[str, dict[str, float]] = {}
+    for number in (2, 3, 4, 5):
+        for name, row in published(f"self-supervised/table{number}").items():
+            assert seen.setdefault(name, row) == row
+    assert seen["experiment 6"] == published("self-supervised/table6")["Our Method"]
+
+
+TOML = """
+title = "T"
+[sources.a]
+title = "A"
+[runs.knn]
+system = "knn"
+[[columns]]
+name = "mean"
+source = "a"
+[[rows]]
+name = "k-NN"
+runs = ["knn"]
+published = { mean = 90.0 }
+"""
+
+
+def table_of(tmp_path: Path, text: str) -> Table:
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_table(str(path))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('title = "T"', 'titel = "T"', "unknown setting 'titel'. Did you mean 'title'"),
+        ('system = "knn"', 'sytem = "knn"', "runs: unknown setting 'sytem'"),
+        ('source = "a"', 'source = "b"', "column 'mean': source 'b' is not among: a"),
+        ('runs = ["knn"]', 'runs = ["nn"]', "row 'k-NN': run 'nn' is not among: knn"),
+        ("{ mean = 90.0 }", "{ man = 90.0 }", "published in column 'man' is not among: mean"),
+        ("mean = 90.0", 'mean = "90"', "wanted float"),
+        ('runs = ["knn"]', 'runs = ["knn", "knn"]', "two runs on 'a'"),
+        ('title = "T"', 'title = "T', "not valid TOML"),
+    ],
+)
+def test_a_table_that_is_none_is_said(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    assert table_of(tmp_path, TOML).name == "own"
+    with pytest.raises(ConfigError, match=message):
+        table_of(tmp_path, TOML.replace(before, after))
+
+
+def test_a_misspelt_table_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'outlier-flow/table2'"):
+        load_table("outlierflow/table2")
+
+
+def test_rows_are_chosen_by_name_run_or_system(tmp_path: Path) -> None:
+    table = load_table("multitask-conformer/table1")
+    assert [row.name for row in table.only("Score*").rows] == [
+        "Score a_maha",
+        "Score a_out",
+        "Score a_arc",
+    ]
+    assert len(table.only("multitask-conformer").rows) == 4
+    with pytest.raises(UnknownNameError, match="no row of multitask-conformer/table1 is called"):
+        table.only("Scores*")
