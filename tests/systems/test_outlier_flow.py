@@ -27,6 +27,7 @@ QUICK = [
     "width=4",
     "mel_bands=64",
     "hop_seconds=0.064",
+    "oe_epochs=2",
     "epochs=2",
     "learning_rate=1e-3",
     "flow_steps=2",
@@ -69,7 +70,9 @@ def challenge(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def everything(challenge: Dataset) -> OutlierFlow:
-    return system("variant=submission-1").fit(challenge.where(split="train"))
+    return system("variant=submission-1", "oe_epochs=1", "epochs=1").fit(
+        challenge.where(split="train")
+    )
 
 
 def test_all_variants_and_ensembles_score_a_challenges_layout(
@@ -154,7 +157,7 @@ def test_test_labels_choose_only_where_asked(challenge: Dataset) -> None:
 def test_a_run_goes_on_where_it_was(variant: str, challenge: Dataset, tmp_path: Path) -> None:
     """One with a schedule and one without; killed within the training of the second machine."""
     train, test = challenge.where(split="train"), challenge.where(split="test")
-    settings = (f"variant={variant}", "epochs=4")
+    settings = (f"variant={variant}", "oe_epochs=4", "epochs=4")
     wanted = system(*settings).fit(train).score(test).columns[variant]
 
     def stop(stage: str, done: int, total: int) -> None:

@@ -40,10 +40,10 @@ class Config:
     invariant_channels
         How many of 512 channels are tied to the condition (section 4.2); at another width the same part
         of them, one at least.
-    epochs
-        Over the target's clips. None takes 150 for OE and 250 for the others (section 4.2).
-    learning_rate
-        None takes 1e-3, risen to and fallen from in one cycle, for OE, and a fixed 1e-4 for the others.
+    oe_epochs, oe_learning_rate
+        Of the variant without a flow: AdamW's rate rises to this one and falls in one cycle (section 4.2).
+    epochs, learning_rate
+        Of the others: a fixed rate (section 4.2). An epoch goes over the target's clips once.
     batch_size
         Half of it of the target machine, half pseudo-anomalous (section 4.2).
     mixup_share, mixup_alpha
@@ -81,8 +81,10 @@ class Config:
     flow_weight: float = 1e-7
     separation: float = 5.0
     invariant_channels: int = 8
-    epochs: int | None = None
-    learning_rate: float | None = None
+    oe_epochs: int = 150
+    oe_learning_rate: float = 1e-3
+    epochs: int = 250
+    learning_rate: float = 1e-4
     batch_size: int = 128
     mixup_share: float = 0.5
     mixup_alpha: float = 0.2
@@ -99,17 +101,24 @@ class Config:
             "width": 1,
             "flow_steps": 1,
             "invariant_channels": 1,
+            "oe_epochs": 1,
+            "epochs": 1,
             "batch_size": 2,
             "chosen_members": 1,
         }
         for name, least in fewest.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
-        for name in ("window_seconds", "hop_seconds", "segment_seconds", "mixup_alpha"):
+        for name in (
+            "window_seconds",
+            "hop_seconds",
+            "segment_seconds",
+            "mixup_alpha",
+            "oe_learning_rate",
+            "learning_rate",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, wanted more than 0")
-        if self.epochs is not None and self.epochs < 1:
-            raise ConfigError(f"epochs is {self.epochs}, wanted at least 1")
         if not 0 <= self.mixup_share <= 1:
             raise ConfigError(f"mixup_share is {self.mixup_share}, wanted 0 to 1")
         if not self.inlier_sizes or min(self.inlier_sizes) < 1:

@@ -32,9 +32,6 @@ from thrum.systems.outlier_flow.variants import VARIANTS
 from thrum.training import train
 from thrum.types import Clip, Progress
 
-OE_EPOCHS, OE_LEARNING_RATE = 150, 1e-3
-EPOCHS, LEARNING_RATE = 250, 1e-4
-
 _log = logging.getLogger(__name__)
 
 
@@ -108,8 +105,8 @@ def fit_network(
         A file to resume from; that of other clips, settings or seed is not used.
     """
     cycle = network.flow is None
-    epochs = config.epochs or (OE_EPOCHS if cycle else EPOCHS)
-    rate = config.learning_rate or (OE_LEARNING_RATE if cycle else LEARNING_RATE)
+    epochs = config.oe_epochs if cycle else config.epochs
+    rate = config.oe_learning_rate if cycle else config.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
     steps = steps_of(labels.target, config.batch_size)
     scheduler = (
