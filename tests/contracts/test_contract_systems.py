@@ -19,6 +19,16 @@ from thrum.types import Dataset, Scores
 QUICK: dict[str, list[str]] = {
     "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
     "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+    "glow": [
+        "stack_frames=16",
+        "hop_frames=4",
+        "levels=2",
+        "steps=2",
+        "hidden=16",
+        "epochs=8",
+        "learning_rate=2e-3",
+        "batch_size=16",
+    ],
     "idnn": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
     "mobilenetv2": [
         "network_per=all",

@@ -90,6 +90,7 @@ SYSTEMS: Registry[System] = Registry(
     {
         "autoencoder": "thrum.systems.baselines.autoencoder:AutoencoderBaseline",
         "embedding-sharing": "thrum.systems.embedding_sharing:EmbeddingSharing",
+        "glow": "thrum.systems.baselines.glow:GlowBaseline",
         "idnn": "thrum.systems.baselines.idnn:IDNNBaseline",
         "knn": "thrum.systems.baselines.knn:NearestNeighbours",
         "mobilenetv2": "thrum.systems.baselines.mobilenetv2:SectionClassifierBaseline",
