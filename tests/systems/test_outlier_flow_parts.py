@@ -227,7 +227,7 @@ def test_a_clip_left_unmixed_is_pure_whatever_its_partner() -> None:
 # The loss
 
 
-def network(variant: str, shape: Shape, **settings: float) -> OutlierFlowNetwork:
+def network(variant: str, shape: Shape, **settings: object) -> OutlierFlowNetwork:
     torch.manual_seed(0)
     config = Config(width=4, flow_steps=2, **settings)  # type: ignore[arg-type]
     return OutlierFlowNetwork(config, VARIANTS[variant], shape)
@@ -281,6 +281,16 @@ def test_oe_is_the_machines_loss_alone() -> None:
     _, embeddings = parts(net, given)
     torch.testing.assert_close(net.loss(given), net.machine_loss(embeddings, given.target[:, None]))
     assert net.flow is None
+
+
+def test_the_machine_by_the_embeddings_norm_alone() -> None:
+    net = network("OE", Shape(0, False, False), machine_head="norm")
+    given = noise_batch()
+    _, embeddings = parts(net, given)
+    layer = net.machine_loss.classifier
+    logits = layer.weight[0, 0] * embeddings.norm(dim=1) + layer.bias[0]
+    wanted = functional.binary_cross_entropy_with_logits(logits, given.target)
+    torch.testing.assert_close(net.loss(given), wanted)
 
 
 def test_the_flows_loss_reaches_the_feature_extractor_from_pure_clips_only() -> None:
@@ -337,7 +347,7 @@ def test_inlier_models_of_every_size_on_every_choice_of_data() -> None:
     random = np.random.default_rng(0)
     normal = measured(random, 20)
     target = np.arange(20) >= 17
-    pseudo = normal.embeddings[:30] + 1, np.repeat([17, 18, 19], 10)
+    pseudo = normal.embeddings[:30] + 1
     data = possible_data(Config().inlier_data, target, name="fan")
     models = InlierModels((1, 4)).fit(normal, target=target, pseudo=pseudo, data=data)
     kinds = {name.split("-", 2)[2] for name in models.detectors_}

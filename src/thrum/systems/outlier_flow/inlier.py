@@ -18,9 +18,6 @@ from thrum.detectors.mahalanobis_knn import MahalanobisKNN
 from thrum.systems.outlier_flow.config import InlierData
 from thrum.systems.outlier_flow.scoring import Measured
 
-Pseudo = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Embeddings (M, E) of pseudo-target segments, and the clip (M,) that must not judge itself."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +38,7 @@ class InlierModels:
         normal: Measured,
         *,
         target: NDArray[np.bool_],
-        pseudo: Pseudo | None,
+        pseudo: NDArray[np.float32] | None,
         data: Sequence[InlierData],
     ) -> Self:
         """Learn from the training clips' segments.
@@ -53,7 +50,7 @@ class InlierModels:
         target
             (N,), which are of the target domain.
         pseudo
-            Pseudo-target segments; None where there cannot be any.
+            Embeddings (M, E) of pseudo-target segments; None where there cannot be any.
         data
             What to fit to, see `possible_data`.
         """
@@ -63,18 +60,17 @@ class InlierModels:
         self.detectors_: dict[str, Detector] = {}
         self.training_: dict[str, NDArray[np.float64]] = {}
         for kind in data:
-            if kind == "pseudo-target":
-                assert pseudo is not None  # `possible_data` left it out otherwise
-                vectors, groups, within = pseudo[0], pseudo[1], None
-            else:
+            if kind != "pseudo-target":
                 within = everywhere if kind == "both" else ~in_target
-                vectors, groups = normal.embeddings[within], normal.clips[within]
-            self.vectors_[kind] = vectors
+                self.vectors_[kind] = normal.embeddings[within]
+            elif pseudo is not None:
+                within = ~everywhere
+                self.vectors_[kind] = pseudo
             for name, detector in self._made(kind).items():
                 self.detectors_[name] = detector
                 segments = detector.anomaly_score(normal.embeddings)
-                if within is not None:  # a clip must not be its own neighbour
-                    segments[within] = detector.left_out_score(groups)
+                if within.any():  # a clip must not be its own neighbour
+                    segments[within] = detector.left_out_score(normal.clips[within])
                 self.training_[name] = normal.clip_means(segments)
         return self
 

@@ -105,16 +105,11 @@ def pseudo_target(
     *,
     alpha: float,
     random: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return embeddings of source clips mixed with target clips (section 3.1), and what each holds.
+) -> NDArray[np.float32]:
+    """Return embeddings (M, E) of source clips mixed with target clips (section 3.1).
 
     Each segment of a source clip is mixed with a random segment of one target clip, which weighs more. The
     paper gives no weights: they are those of training, the larger for the target.
-
-    Returns
-    -------
-    embeddings, groups
-        (M, E), and the target clip (M,) of each; the source clip where there is only one target clip.
     """
     segment_frames = spectrograms.segment_frames
     starts = [segment_starts(int(spectrograms.lengths[row]), segment_frames) for row in source]
@@ -135,8 +130,7 @@ def pseudo_target(
         weight = torch.from_numpy(weights[part])[:, None, None].to(own.device)
         maps = _maps(network, weight * other + (1 - weight) * own)
         embeddings.append(network.embeddings(maps).cpu().numpy())
-    groups = partners if len(target) > 1 else of
-    return np.concatenate(embeddings), groups
+    return np.concatenate(embeddings)
 
 
 @torch.inference_mode()
