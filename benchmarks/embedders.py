@@ -2,12 +2,11 @@
 
     python benchmarks/embedders.py                              all, on one core of the CPU
     python benchmarks/embedders.py --device cuda --clips 64     on a GPU
-    python benchmarks/embedders.py --only yamnet --tflite yamnet.tflite
+    python benchmarks/embedders.py --only yamnet --precision bfloat16
 
 Each embedder runs in a process of its own, on noise, with weights of the right shapes and random values.
 On a CPU time is processor time on one thread, so that other work on the machine does not count; figures
-are medians. YAMNet's TFLite file is run too where ai-edge-litert is installed (``--litert-python`` names
-the interpreter of an environment that has it), wav2vec 2.0 beside plain transformers.
+are medians. wav2vec 2.0 is measured beside plain transformers; for YAMNet see yamnet_original.py.
 """
 
 from __future__ import annotations
@@ -30,27 +29,6 @@ from thrum.embedders.conversion import build_network
 from thrum.embedders.pretrained import PretrainedEmbedder
 from thrum.embedders.weights import Weights
 from thrum.features.resampling import resample
-
-TFLITE = """
-import json, sys, time
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-interpreter = Interpreter(sys.argv[1], num_threads=1)
-interpreter.allocate_tensors()
-(window,) = interpreter.get_input_details()
-sound = np.random.default_rng(0).standard_normal(window["shape"]).astype(np.float32) * 0.1
-def clip():
-    for _ in range(int(sys.argv[2])):
-        interpreter.set_tensor(window["index"], sound)
-        interpreter.invoke()
-clip()
-times = []
-for _ in range(int(sys.argv[3])):
-    start = time.process_time()
-    clip()
-    times.append(time.process_time() - start)
-print(json.dumps(sorted(times)[len(times) // 2]))
-"""
 
 
 def random_weights(name: str) -> Weights:
@@ -119,11 +97,6 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         result["original_clips_per_s"] = arguments.clips / plain_transformers(
             audio, repeats, device
         )
-    if name == "yamnet" and arguments.tflite:
-        windows = str(result["frames"][0])
-        command = [arguments.litert_python, "-c", TFLITE, arguments.tflite, windows, str(repeats)]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        result["original_clips_per_s"] = 1 / json.loads(answer)
     return result
 
 
@@ -185,8 +158,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--tflite", help="YAMNet's TFLite file")
-    parser.add_argument("--litert-python", default=sys.executable)
     parser.add_argument("--json", action="store_true", help="one embedder, as JSON")
     arguments = parser.parse_args()
     names = arguments.only or [name for name in EMBEDDERS if name != "precomputed"]
