@@ -152,7 +152,7 @@ def train(cell: Cell, *, progress: Progress | None = None) -> Path:
     folder = cell.folder(dataset)
     if is_complete(folder):
         return folder
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     resumed = (folder / "work").exists()
     fill = _collaborate if cell.run.system == COLLABORATION else _fit
     outcome = fill(cell, dataset, folder, progress)
@@ -170,6 +170,7 @@ def train(cell: Cell, *, progress: Progress | None = None) -> Path:
             "train_clips": len(dataset.where(split="train")),
             "test_clips": len(dataset.where(split="test")),
             "seconds": round(time.monotonic() - started, 1),
+            "processor_seconds": round(time.process_time() - worked, 1),
             "resumed": resumed,
             "versions": {name: version(name) for name in PACKAGES}
             | {"python": platform.python_version()},
