@@ -1,5 +1,6 @@
 """What a site can do alone: the methods that collaboration is measured against.
 
-``autoencoder`` the official baseline of DCASE task 2 | ``knn`` distances of frozen embeddings | ``frames``
-what both begin with.
+``autoencoder`` and ``mobilenetv2`` the official baselines of DCASE task 2 | ``vae``, ``idnn`` (and VIDNN) and
+``glow`` what the embedding-sharing paper compares with | ``knn`` distances of frozen embeddings | ``trained``
+what all but the last share | ``frames``, ``windows`` what they begin with.
 """

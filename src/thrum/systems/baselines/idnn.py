@@ -22,8 +22,8 @@ from thrum.systems.baselines.vae import DenseConfig, variational_scores
 class Config(DenseConfig):
     """Settings of the interpolation network, beside those of `DenseConfig`.
 
-    The paper's five log-mel frames; the widths are those that public implementations of it have, the epochs
-    and batches the official autoencoder's, for want of the paper's own.
+    Five log-mel frames and these widths are what public implementations of the paper have; epochs and
+    batches are the official autoencoder's, for want of the paper's own.
 
     Parameters
     ----------
