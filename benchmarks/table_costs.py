@@ -35,7 +35,6 @@ from thrum.datasets.synthetic import SyntheticConfig, write_dataset
 from thrum.errors import ThrumError
 from thrum.systems.base import create_system
 from thrum.systems.embedding_sharing import FramePool, score_machine, train_classifier
-from thrum.systems.outlier_flow.fitting import EPOCHS, OE_EPOCHS
 from thrum.types import Dataset
 
 COSTS = Path(__file__).parents[1] / "src" / "thrum" / "bench" / "costs.json"
@@ -104,7 +103,7 @@ def measured(run: Run, dataset: Dataset, device: str) -> dict[str, Any]:
 def by_epochs(run: Run, dataset: Dataset, device: str, folder: Path) -> dict[str, Any]:
     config = Cell("run", run, "", needs.NOWHERE, 0, None, Path()).config()
     counts = {field.name for field in fields(config) if needs.counts_epochs(field.name)}
-    full = {name: getattr(config, name) or whole_epochs(config) for name in sorted(counts)}
+    full = {name: getattr(config, name) for name in sorted(counts)}
     few = dict(zip(full, FEW_EPOCHS, strict=False))
     clock = clock_of(device)
     ends: dict[tuple[str, int], list[float]] = {}
@@ -131,11 +130,6 @@ def by_epochs(run: Run, dataset: Dataset, device: str, folder: Path) -> dict[str
     once = max(fitting - sum(epoch[name] * few[name] for name in few), 0.0)
     step = {name: seconds / len(train) for name, seconds in epoch.items()}
     return cost_of(full, step, once=once / len(train), test=scoring / len(test))
-
-
-def whole_epochs(config: Any) -> int:
-    """Return how many epochs None stands for."""
-    return OE_EPOCHS if config.variant == "OE" else EPOCHS
 
 
 def collaboration(run: Run, device: str) -> dict[str, Any]:

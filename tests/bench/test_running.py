@@ -127,7 +127,8 @@ def test_other_settings_and_other_data_are_other_cells(
 def test_epochs_limits_every_kind_of_epoch() -> None:
     conformer = abridged(Conformer(inlier_epochs=0), 7)
     assert (conformer.inlier_epochs, conformer.epochs) == (0, 7)
-    assert abridged(OutlierFlow(), 7).epochs == 7
+    flow = abridged(OutlierFlow(), 7)
+    assert (flow.oe_epochs, flow.epochs) == (7, 7)
     with pytest.raises(UsageError, match="--epochs is 0"):
         running.plan(load_table("testbed"), out=Path(), epochs=0)
 

@@ -103,11 +103,11 @@ class Cell:
 
 def abridged(config: Any, epochs: int) -> Any:
     """Return `config` with at most `epochs` epochs: the settings ``epochs`` and ``…_epochs``."""
-    changes: dict[str, int] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if counts_epochs(field.name):
-            changes[field.name] = epochs if value is None else min(value, epochs)
+    changes = {
+        field.name: min(getattr(config, field.name), epochs)
+        for field in fields(config)
+        if counts_epochs(field.name)
+    }
     return replace(config, **changes)
 
 

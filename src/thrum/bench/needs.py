@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -28,8 +28,8 @@ class Need:
         What has to be fetched, and how.
     disk_bytes
         Of the recordings.
-    seeds
-        How many.
+    cells
+        How many trainings and scorings: runs on sources with seeds.
     cpu_hours
         Of one core, over all seeds; of those runs that were measured.
     unmeasured
@@ -39,7 +39,7 @@ class Need:
     table: str
     data: tuple[str, ...]
     disk_bytes: float
-    seeds: int
+    cells: int
     cpu_hours: float
     unmeasured: tuple[str, ...]
 
@@ -77,8 +77,10 @@ def costs() -> Costs:
 
 def need_of(table: Table, measured: Costs) -> Need:
     """Return what `table` needs."""
-    hours, unmeasured = 0.0, []
+    hours, cells, unmeasured = 0.0, 0, []
     for name, run in table.runs.items():
+        seeds = run.seeds or table.seeds
+        cells += seeds * len(table.sources_of(name))
         keys = members_of(key_of(run)) or [key_of(run)]
         if any(key not in measured for key in keys):
             unmeasured.append(name)
@@ -88,16 +90,40 @@ def need_of(table: Table, measured: Costs) -> Need:
                 cost, seconds = measured[key], source.clip_seconds / 10
                 once = source.train_clips * cost["train_seconds"] * seconds
                 once += source.test_clips * cost["test_seconds"] * seconds
-                hours += (run.seeds or table.seeds) * once / 3600
+                hours += seeds * once / 3600
     sources = table.sources.values()
     return Need(
         table=table.name,
         data=tuple(dict.fromkeys(source.fetch_command() for source in sources if source.fetch)),
         disk_bytes=sum(source.disk_bytes for source in sources),
-        seeds=table.seeds,
+        cells=cells,
         cpu_hours=hours,
         unmeasured=tuple(unmeasured),
     )
+
+
+def lines_of(needs: Iterable[Need]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a table for people."""
+    header = ["table", "data", "disk", "cells", "CPU hours, one core", "GPU hours"]
+    rows = [
+        [
+            need.table,
+            "; ".join(need.data),
+            f"{need.disk_bytes / 1e9:.0f} GB",
+            str(need.cells),
+            _hours(need),
+            "not measured",
+        ]
+        for need in needs
+    ]
+    return header, rows
+
+
+def _hours(need: Need) -> str:
+    told = [f"{need.cpu_hours:,.0f}"] if need.cpu_hours else []
+    if need.unmeasured:
+        told.append(f"not measured: {', '.join(need.unmeasured)}")
+    return "; ".join(told)
 
 
 def _word(value: Any) -> str:

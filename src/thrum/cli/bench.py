@@ -39,6 +39,9 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     listing: Annotated[bool, typer.Option("--list", help="Show the tables.")] = False,
+    needs: Annotated[
+        bool, typer.Option("--needs", help="Show what data, disk and hours the tables want.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Train what a table lacks, keep what is there, show published numbers beside ours."""
@@ -48,6 +51,9 @@ def bench(
 
     if listing:
         _list(json=json)
+        return
+    if needs:
+        _needs([table] if table else [name for name in table_names() if "/" in name], json=json)
         return
     if not table:
         raise UsageError(f"say which table: {', '.join(table_names())}")
@@ -94,6 +100,29 @@ def _list(*, json: bool) -> None:
         console.print_json([{"table": name, "title": title} for name, title in rows])
     else:
         console.print_table("", ["table", "what"], rows)
+
+
+def _needs(names: list[str], *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from thrum.bench.needs import costs, need_of
+    from thrum.bench.tables import load_table
+
+    found = [need_of(load_table(name), costs()) for name in names]
+    if json:
+        console.print_json([asdict(need) for need in found])
+        return
+    for need in found:
+        hours = f"{need.cpu_hours:,.0f} h" if need.cpu_hours else "hours not measured"
+        typer.echo(f"{need.table}: {need.disk_bytes / 1e9:.0f} GB, {need.cells} cells, {hours}")
+        for command in need.data:
+            typer.echo(f"    {command}")
+        if need.cpu_hours and need.unmeasured:
+            typer.echo(f"    and what was not measured: {', '.join(need.unmeasured)}")
+    typer.echo(
+        "Hours of one core of an AMD EPYC, over all seeds, from the step times that "
+        "benchmarks/table_costs.py measured. On a GPU: not measured, none was at hand."
+    )
 
 
 def _print(filled: Filled) -> None:

@@ -1,0 +1,127 @@
+"""Write docs/results.md from measured records, so that no number in it is typed by hand.
+
+    python docs/generate_results.py [--check]
+
+``docs/results/<name>.json`` holds what a command wrote or printed as JSON: a list of records with
+``table``, ``row``, ``column``, ``mean``, ``deviation``, ``seeds``, ``shortened`` and ``command``;
+``docs/results.md.j2`` is the text around them. ``--check`` writes nothing and fails where the page is not
+what the records make.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from thrum.bench.needs import costs, lines_of, need_of
+from thrum.bench.tables import load_table, table_names
+
+DOCS = Path(__file__).parent
+PAGE = DOCS / "results.md"
+SHORTENED = "†"
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    page = rendered()
+    if "--check" not in sys.argv:
+        PAGE.write_text(page, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != page:
+        sys.exit(f"{PAGE} is not what the records in {DOCS / 'results'} make: make results")
+
+
+def rendered() -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=FileSystemLoader(DOCS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("results.md.j2").render(
+        records=records,
+        table=table,
+        value=value,
+        shortened=shortened,
+        commands=commands,
+        needs=needs,
+        has=lambda name: (DOCS / "results" / f"{name}.json").exists(),
+    )
+
+
+def records(name: str) -> list[Record]:
+    """Return the records in ``docs/results/<name>.json``."""
+    found: list[Record] = json.loads(
+        (DOCS / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def table(name: str, *, group: str = "", rows: Sequence[str] = (), first: str = "method") -> str:
+    """Return Markdown: methods down, the columns of `group` across, all rows or some."""
+    prefix = f"{group}: " if group else ""
+    chosen = [one for one in records(name) if one["column"].startswith(prefix)]
+    columns = list(dict.fromkeys(one["column"] for one in chosen))
+    places = {(one["row"], one["column"]): one for one in chosen}
+    lines = [[first, *(column.removeprefix(prefix) for column in columns)]]
+    for row in rows or list(dict.fromkeys(one["row"] for one in chosen)):
+        own = [places.get((row, column)) for column in columns]
+        mark = f" {SHORTENED}" if any(one and one["shortened"] for one in own) else ""
+        lines.append([f"{row}{mark}", *(figure(one) for one in own)])
+    return markdown(lines)
+
+
+def value(name: str, row: str, column: str) -> str:
+    """Return one mean, in percent to one place."""
+    (one,) = [r for r in records(name) if (r["row"], r["column"]) == (row, column)]
+    return f"{one['mean']:.1f}"
+
+
+def shortened(name: str) -> str:
+    """Return in what the marked rows are less than the published experiments."""
+    reasons: dict[str, dict[str, None]] = {}
+    for one in records(name):
+        if one["shortened"]:
+            reasons.setdefault(one["shortened"], {})[one["row"]] = None
+    return "\n".join(
+        f"- {SHORTENED} {reason}: {', '.join(rows)}" for reason, rows in reasons.items()
+    )
+
+
+def commands(name: str) -> str:
+    """Return the commands that the records are from."""
+    return "\n".join(dict.fromkeys(one["command"] for one in records(name)))
+
+
+def needs() -> str:
+    """Return what each published table would need, as Markdown."""
+    header, rows = lines_of(
+        need_of(load_table(name), costs()) for name in table_names() if "/" in name
+    )
+    return markdown([header, *rows])
+
+
+def figure(one: Record | None) -> str:
+    """Return mean ± deviation, in percent to one place."""
+    if one is None or one["mean"] is None:
+        return "–"
+    deviation = one["deviation"]
+    return f"{one['mean']:.1f}" + (f" ± {deviation:.1f}" if deviation else "")
+
+
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    """Return lines of cells as a table."""
+    header, *rows = [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join([header, "|---|" + "---:|" * (header.count("|") - 2), *rows])
+
+
+if __name__ == "__main__":
+    main()
