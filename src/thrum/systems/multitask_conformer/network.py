@@ -63,7 +63,10 @@ class MultitaskNetwork(nn.Module):
             subsample=config.subsample,
         )
         self.pooling = AttentiveStatistics(config.size)
-        self.embed = nn.Linear(self.pooling.embedding_size, config.embedding_size)
+        self.embed = nn.Sequential(
+            nn.Linear(self.pooling.embedding_size, config.embedding_size),
+            nn.BatchNorm1d(config.embedding_size, affine=False),
+        )
         self.ids = ArcFace(
             config.embedding_size, sizes.ids, scale=config.scale, margin=config.margin
         )
