@@ -69,6 +69,7 @@ def main() -> None:
     verb = verbs.add_parser("cost")
     verb.add_argument("--set", dest="settings", nargs="*", default=[])
     verb.add_argument("--device", default="cpu")
+    verb.add_argument("--repeats", type=int, default=5)
     verb.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     if arguments.verb == "run":
@@ -201,7 +202,7 @@ def cost(arguments: argparse.Namespace) -> None:
         if name == "OE-Flow" and arguments.profile:
             print_profile(step)
             network.eval()
-        seconds[name] = median_seconds(step, device)
+        seconds[name] = median_seconds(step, device, arguments.repeats)
         parameters = sum(p.numel() for p in network.parameters())
         print(f"  step of {name}: {seconds[name]:.3f} s, {parameters / 1e6:.2f} M parameters")
         if name == "OE-Flow":
@@ -211,12 +212,14 @@ def cost(arguments: argparse.Namespace) -> None:
                 with torch.inference_mode():
                     network.surprise(network.maps(batch.levels))
 
-            print(f"  scoring: {count / median_seconds(hear, device):.0f} segments/s")
+            print(
+                f"  scoring: {count / median_seconds(hear, device, arguments.repeats):.0f} segments/s"
+            )
     share = 1 - seconds["OE"] / seconds["OE-Flow"]
     print(f"  the flow's share of a step: {100 * share:.1f} %")
 
 
-def median_seconds(step: Any, device: torch.device, repeats: int = 5) -> float:
+def median_seconds(step: Any, device: torch.device, repeats: int) -> float:
     taken = []
     for _ in range(repeats + 1):
         started = time.perf_counter()

@@ -127,6 +127,14 @@ def test_without_target_clips_every_variant_still_scores(
     assert np.isfinite(scores.columns["OE-DFlow"]).all()
 
 
+def test_inlier_models_are_fitted_to_source_pseudo_target_and_both(
+    everything: OutlierFlow,
+) -> None:
+    vectors = everything.learnt_[0].models["fan", "section_00"].vectors_
+    counts = {kind: len(own) for kind, own in vectors.items()}  # one segment a clip
+    assert counts == {"source": 6, "pseudo-target": 6, "both": 8}
+
+
 def test_one_target_clip_is_enough(challenge: Dataset) -> None:
     train = list(challenge.where(split="train"))
     few = [clip for clip in train if clip.domain == "source" or "0000_" in clip.name]

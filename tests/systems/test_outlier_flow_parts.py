@@ -14,7 +14,7 @@ from thrum.systems.outlier_flow.batches import Batch, balanced_rows, mixed, step
 from thrum.systems.outlier_flow.combining import Pair, best_by_test_labels, columns_of, fused
 from thrum.systems.outlier_flow.fitting import conditions_for, labelled
 from thrum.systems.outlier_flow.frontend import MelAndPower, segment_starts
-from thrum.systems.outlier_flow.inlier import InlierModels, possible_data
+from thrum.systems.outlier_flow.inlier import Choice, InlierModels, possible_data
 from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
 from thrum.systems.outlier_flow.roles import latent_means, parameters_of, targets_of
 from thrum.systems.outlier_flow.scoring import Measured, weighted_means
@@ -344,17 +344,16 @@ def measured(random: np.random.Generator, clips: int, centre: float = 0.0) -> Me
 
 
 def test_inlier_models_of_every_size_on_every_choice_of_data() -> None:
-    random = np.random.default_rng(0)
-    normal = measured(random, 20)
-    target = np.arange(20) >= 17
-    pseudo = normal.embeddings[:30] + 1
-    data = possible_data(Config().inlier_data, target, name="fan")
-    models = InlierModels((1, 4)).fit(normal, target=target, pseudo=pseudo, data=data)
-    kinds = {name.split("-", 2)[2] for name in models.detectors_}
-    assert kinds == {"source", "pseudo-target", "both"}
-    assert len(models.detectors_) == 2 * 2 * 3
-    assert len(models.vectors_["source"]) == 3 * 17
-    strange = models.scores(measured(random, 5, centre=6.0))
+    normal = measured(np.random.default_rng(0), 20)
+    everything = np.ones(60, bool)
+    choices = {
+        "both": Choice(normal.embeddings, everything),
+        "pseudo-target": Choice(normal.embeddings[:30] + 1, ~everything),
+    }
+    models = InlierModels((1, 4)).fit(normal, choices)
+    wanted = {f"{f}-{size}-{kind}" for f in ("gmm", "knn") for size in (1, 4) for kind in choices}
+    assert models.training_.keys() == wanted
+    strange = models.scores(measured(np.random.default_rng(1), 5, centre=6.0))
     for name, scores in strange.items():
         assert scores.min() > models.training_[name].max()
     restored = InlierModels.from_tensors((1, 4), models.tensors())
@@ -365,7 +364,8 @@ def test_inlier_models_of_every_size_on_every_choice_of_data() -> None:
 
 def test_training_clips_are_not_their_own_neighbours() -> None:
     normal = measured(np.random.default_rng(0), 20)
-    models = InlierModels((1,)).fit(normal, target=np.zeros(20, bool), pseudo=None, data=("both",))
+    everything = {"both": Choice(normal.embeddings, np.ones(60, bool))}
+    models = InlierModels((1,)).fit(normal, everything)
     assert models.training_["knn-1-both"].min() > 0.1
     assert models.scores(normal)["knn-1-both"].max() < 1e-5
 
@@ -374,6 +374,11 @@ def test_training_clips_are_not_their_own_neighbours() -> None:
 def test_with_one_domain_all_clips_are_the_data(share: int) -> None:
     target = np.arange(20) < share
     assert possible_data(("source", "pseudo-target"), target, name="fan") == ("both",)
+
+
+def test_with_two_domains_what_is_wanted_is_possible() -> None:
+    data = Config().inlier_data
+    assert possible_data(data, np.arange(20) < 3, name="fan") == data
 
 
 # Several scores to one

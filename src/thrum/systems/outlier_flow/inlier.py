@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,22 @@ from thrum.systems.outlier_flow.scoring import Measured
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What inlier models are fitted to.
+
+    Parameters
+    ----------
+    vectors
+        Embeddings (M, E) of segments.
+    within
+        (sum of S,), which of the training clips' segments these are; none of them if pseudo-target.
+    """
+
+    vectors: NDArray[np.float32]
+    within: NDArray[np.bool_]
+
+
 class InlierModels:
     """GMM and k-NN of every size on every choice of data (section 4.2), of one machine ID.
 
@@ -33,44 +50,26 @@ class InlierModels:
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
 
-    def fit(
-        self,
-        normal: Measured,
-        *,
-        target: NDArray[np.bool_],
-        pseudo: NDArray[np.float32] | None,
-        data: Sequence[InlierData],
-    ) -> Self:
-        """Learn from the training clips' segments.
+    def fit(self, normal: Measured, choices: Mapping[str, Choice]) -> Self:
+        """Learn from each choice of segments, and score the training clips themselves.
 
         Parameters
         ----------
         normal
             Of all N training clips.
-        target
-            (N,), which are of the target domain.
-        pseudo
-            Embeddings (M, E) of pseudo-target segments; None where there cannot be any.
-        data
-            What to fit to, see `possible_data`.
+        choices
+            By name.
         """
-        in_target = target[normal.clips]
-        everywhere = np.ones(len(in_target), bool)
-        self.vectors_: dict[str, NDArray[np.float32]] = {}
+        self.vectors_ = {kind: choice.vectors for kind, choice in choices.items()}
         self.detectors_: dict[str, Detector] = {}
         self.training_: dict[str, NDArray[np.float64]] = {}
-        for kind in data:
-            if kind != "pseudo-target":
-                within = everywhere if kind == "both" else ~in_target
-                self.vectors_[kind] = normal.embeddings[within]
-            elif pseudo is not None:
-                within = ~everywhere
-                self.vectors_[kind] = pseudo
+        for kind, choice in choices.items():
             for name, detector in self._made(kind).items():
                 self.detectors_[name] = detector
                 segments = detector.anomaly_score(normal.embeddings)
-                if within.any():  # a clip must not be its own neighbour
-                    segments[within] = detector.left_out_score(normal.clips[within])
+                if choice.within.any():  # a clip must not be its own neighbour
+                    own = normal.clips[choice.within]
+                    segments[choice.within] = detector.left_out_score(own)
                 self.training_[name] = normal.clip_means(segments)
         return self
 

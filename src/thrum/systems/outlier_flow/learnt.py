@@ -17,7 +17,7 @@ from thrum.systems.outlier_flow.combining import Members, Pair
 from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.fitting import fit_network, labelled
 from thrum.systems.outlier_flow.frontend import Spectrograms
-from thrum.systems.outlier_flow.inlier import InlierModels, possible_data
+from thrum.systems.outlier_flow.inlier import Choice, InlierModels, possible_data
 from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
 from thrum.systems.outlier_flow.roles import MachineKey, Target
 from thrum.systems.outlier_flow.scoring import Measured, measured, pseudo_target
@@ -169,19 +169,24 @@ class Learnt:
     ) -> InlierModels:
         clips = [spectrograms.clips[row] for row in rows]
         target = np.array([clip.domain == "target" for clip in clips])
-        data = possible_data(config.inlier_data, target, name="/".join(clips[0].machine_key))
-        pseudo = None
-        if "pseudo-target" in data:
-            pseudo = pseudo_target(
-                self.network,
-                spectrograms,
-                np.asarray(rows)[~target],
-                np.asarray(rows)[target],
-                alpha=config.mixup_alpha,
-                random=np.random.default_rng(seed),
-            )
-        models = InlierModels(config.inlier_sizes)
-        return models.fit(normal, target=target, pseudo=pseudo, data=data)
+        name = "/".join(clips[0].machine_key)
+        in_target = target[normal.clips]  # (sum of S,)
+        segments = {"source": ~in_target, "both": np.ones(len(in_target), bool)}
+        choices: dict[str, Choice] = {}
+        for kind in possible_data(config.inlier_data, target, name=name):
+            if kind == "pseudo-target":
+                pseudo = pseudo_target(
+                    self.network,
+                    spectrograms,
+                    np.asarray(rows)[~target],
+                    np.asarray(rows)[target],
+                    alpha=config.mixup_alpha,
+                    random=np.random.default_rng(seed),
+                )
+                choices[kind] = Choice(pseudo, np.zeros(len(in_target), bool))
+            else:
+                choices[kind] = Choice(normal.embeddings[segments[kind]], segments[kind])
+        return InlierModels(config.inlier_sizes).fit(normal, choices)
 
     def _measured(
         self, spectrograms: Spectrograms, rows: Sequence[int], config: Config, segment_frames: int
