@@ -51,6 +51,7 @@ def rendered() -> str:
         table=table,
         value=value,
         shortened=shortened,
+        seeds=seeds,
         commands=commands,
         needs=needs,
         has=lambda name: (DOCS / "results" / f"{name}.json").exists(),
@@ -94,6 +95,16 @@ def shortened(name: str) -> str:
     return "\n".join(
         f"- {SHORTENED} {reason}: {', '.join(rows)}" for reason, rows in reasons.items()
     )
+
+
+def seeds(name: str) -> str:
+    """Return how many seeds each row has."""
+    rows: dict[str, dict[str, None]] = {}
+    for one in records(name):
+        told = ", ".join(map(str, one["seeds"]))
+        if told:
+            rows.setdefault(told, {})[one["row"]] = None
+    return "\n".join(f"- seeds {told}: {'; '.join(own)}" for told, own in rows.items())
 
 
 def commands(name: str) -> str:
