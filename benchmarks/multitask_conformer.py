@@ -26,8 +26,11 @@ from thrum import config as configs
 from thrum.datasets import open_dataset
 from thrum.datasets.synthetic import SyntheticConfig, plan, render
 from thrum.evaluation.table import Result, results_of, summary
+from thrum.features.augment import KINDS, Augmentation
 from thrum.systems import create_system
-from thrum.systems.multitask_conformer import Config, MultitaskConformer, fitting
+from thrum.systems.multitask_conformer import Config, MultitaskConformer
+from thrum.systems.multitask_conformer.fitting import Batch, Loss
+from thrum.systems.multitask_conformer.inputs import Spectrograms
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
 from thrum.types import Dataset
 
@@ -39,6 +42,9 @@ SIMULATED = SyntheticConfig(
     test_anomaly_clips=20,
     duration_seconds=4.0,
 )
+
+STEPS = 8
+"""That a profile takes."""
 
 
 def main() -> None:
@@ -162,38 +168,48 @@ def spread(values: list[float]) -> str:
 
 
 def print_profile(config: Config, dataset: Dataset) -> None:
-    """Print how long the batches, and forward and backward pass with the optimiser's step, take."""
-    loading: list[float] = []
-    original = fitting.Spectrograms.changed
-
-    def timed(self: Any, *arguments: Any, **settings: Any) -> torch.Tensor:
-        started = time.perf_counter()
-        levels = original(self, *arguments, **settings)
-        loading.append(time.perf_counter() - started)
-        return levels
-
-    ends: list[float] = []
-
-    def watch(stage: str, done: int, total: int) -> None:
-        if stage.startswith("training"):
-            ends.append(time.perf_counter())
-
-    fitting.Spectrograms.changed = timed  # type: ignore[method-assign]
-    config = replace(config, inlier_epochs=2, epochs=2, steps_per_epoch=config.steps_per_epoch or 4)
-    system = MultitaskConformer(config, device="cpu", progress=watch)
-    machine = dataset.machines[0]
-    train = dataset.where(split="train")
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
-        system.fit(train)
-    per_epoch = config.steps_per_epoch
-    assert per_epoch is not None
-    steps = np.diff(ends)[::2] / per_epoch  # the second epoch of each stage
-    load = np.median(loading[: len(steps) * 2 * per_epoch])
-    print(
-        f"{machine}: {np.median(steps):.3f} s a step, {load:.3f} s of it loading "
-        f"({100 * load / np.median(steps):.1f} %)"
+    """Print how long a batch takes to load, and the network to learn from it, by operation."""
+    clips = list(dataset.where(split="train"))
+    spectrograms = Spectrograms(
+        clips,
+        folder=Path(mkdtemp(prefix="thrum-")),
+        augmentation=Augmentation(config.augmentation),
+        device=torch.device("cpu"),
     )
-    print(watched.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
+    inputs = spectrograms.inputs
+    length = (
+        int(np.median(inputs.lengths))
+        if config.crop_seconds is None
+        else inputs.native_length(config.crop_seconds)
+    )
+    network = MultitaskNetwork(Sizes(inputs.bands, ids=4, targets=1), config)
+    network.mean.fill_(-40.0)
+    network.deviation.fill_(10.0)
+    loss_of = Loss(network, config, with_type=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    random = np.random.default_rng(0)
+    loading, learning = [], []
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
+        for _ in range(STEPS):
+            rows = random.integers(0, len(clips), config.batch_size)
+            kinds = np.arange(config.batch_size) % len(
+                KINDS
+            )  # most are augmented: the dearest case
+            started = time.process_time()
+            levels = spectrograms.changed(rows, kinds, length, random, fill=network.mean)
+            loaded = time.process_time()
+            ids = torch.arange(config.batch_size // 2) % 4
+            optimizer.zero_grad()
+            loss_of(Batch(levels, torch.from_numpy(kinds), ids)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            loading.append(loaded - started)
+            learning.append(time.process_time() - loaded)
+    load, learn = float(np.median(loading)), float(np.median(learning))
+    print(
+        f"{config.batch_size} clips, {levels.shape[1]} frames: {load + learn:.3f} s of processor time a "
+        f"step, {load:.4f} s of it loading and augmenting ({100 * load / (load + learn):.1f} %)"
+    )
+    print(watched.key_averages().table(sort_by="self_cpu_time_total", row_limit=10))
 
 
 if __name__ == "__main__":
