@@ -24,7 +24,8 @@ from thrum.systems.multitask_conformer.fitting import Batch, Loss
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Evaluator, Readings
 from thrum.systems.multitask_conformer.selection import selected
-from thrum.types import Dataset, Scores
+from thrum.systems.multitask_conformer.system import _target
+from thrum.types import Clip, Dataset, Scores
 
 QUICK = Config(
     size=8,
@@ -247,6 +248,17 @@ def test_stage_one_sees_the_target_type_alone_stage_two_half_of_others(
     ids = [(machine, f"id_{number:02d}") for machine in ("fan", "pump") for number in (0, 2)]
     assert [seen[0].count(key) for key in ids] == [4, 4, 0, 0]
     assert [seen[1].count(key) for key in ids] == [2, 2, 2, 2]
+
+
+def test_the_same_machines_under_another_noise_are_no_pseudo_anomalies() -> None:
+    clips = [
+        Clip(Path("a.wav"), f"{machine}_{snr}", "id_00", "train", attributes={"snr": snr})
+        for machine in ("fan", "pump")
+        for snr in ("-6_dB", "6_dB")
+    ]
+    target = _target("fan_6_dB", clips, np.arange(4), [1])
+    assert target.rows.tolist() == [1]
+    assert target.outliers.tolist() == [3]
 
 
 def test_it_hears_what_is_wrong(sound: Dataset) -> None:

@@ -60,7 +60,7 @@ class MultitaskConformer(System):
                 )
             for machine in sorted({machine for machine, _ in groups}):
                 own = [number for number, key in enumerate(groups) if key[0] == machine]
-                target = _target(machine, keys, own)
+                target = _target(machine, ordered, keys, own)
                 models[machine] = self._fitted(target, list(groups), own, spectrograms)
         self.models_ = models
         return self
@@ -218,10 +218,17 @@ class MultitaskConformer(System):
             )
 
 
-def _target(machine: str, keys: NDArray[np.int64], own: Sequence[int]) -> Target:
-    """Return which of the clips with these numbers of machine IDs (N,) are of a type, which of others."""
-    is_own = np.isin(keys, own)
-    rows, outliers = np.flatnonzero(is_own), np.flatnonzero(~is_own)
+def _target(
+    machine: str, clips: Sequence[Clip], keys: NDArray[np.int64], own: Sequence[int]
+) -> Target:
+    """Return which of the clips, with these numbers of machine IDs (N,), are of a type, which of others.
+
+    MIMII has one recording under three noises, each a machine type of its own: only types under the same
+    noise are others.
+    """
+    noises = np.array([clip.attributes.get("snr", "") for clip in clips])
+    rows = np.flatnonzero(np.isin(keys, own))
+    outliers = np.flatnonzero(~np.isin(keys, own) & (noises == noises[rows[0]]))
     return Target(machine, rows, keys[rows] - own[0], outliers, keys[outliers])
 
 
