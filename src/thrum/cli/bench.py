@@ -35,7 +35,8 @@ def bench(
         int | None, typer.Option(help="At most so many; marked as shortened everywhere.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes, one thread each; else one a core.")
+        int | None,
+        typer.Option(min=1, help="Processes, one thread each; else one a core, one on a GPU."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     listing: Annotated[bool, typer.Option("--list", help="Show the tables.")] = False,
@@ -64,7 +65,7 @@ def bench(
         chosen, out=out, data=data, seeds=_seeds(seeds), epochs=epochs, device=device
     )
     with watching(quiet=json) as watcher:
-        outcome = running.run(planned, jobs=jobs or os.cpu_count() or 1, watcher=watcher)
+        outcome = running.run(planned, jobs=jobs or _jobs(device), watcher=watcher)
     filled = figures.fill(chosen, outcome, command=shlex.join(["thrum", *sys.argv[1:]]))
     paths = pages.write(out, filled)
     if json:
@@ -75,6 +76,13 @@ def bench(
             typer.echo(f"{kind}: {path}")
     if outcome.errors:
         raise typer.Exit(1)
+
+
+def _jobs(device: str) -> int:
+    """Return one process a core; on a GPU, which they would share, one."""
+    from thrum.training import device_of
+
+    return (os.cpu_count() or 1) if device_of(device).type == "cpu" else 1
 
 
 def _seeds(text: str | None) -> list[int] | None:
