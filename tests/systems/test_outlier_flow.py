@@ -83,7 +83,13 @@ def test_all_variants_and_ensembles_score_a_challenges_layout(
     assert scores.selected == "submission-1"
     wanted = {*VARIANTS, "submission-1", "submission-2", "submission-3", "submission-4"}
     assert wanted <= scores.columns.keys()
-    assert {"OE/gmm", "OE/knn", "OE-Flow/flow", "OE-DFlow/flow"} <= scores.columns.keys()
+    assert {
+        "OE/gmm",
+        "OE/knn",
+        "OE/machine",
+        "OE-Flow/flow",
+        "OE-DFlow/flow",
+    } <= scores.columns.keys()
     assert all(np.isfinite(column).all() for column in scores.columns.values())
     everything.save(tmp_path)
     loaded = load_system(tmp_path, device="cpu")
@@ -122,7 +128,7 @@ def test_without_target_clips_every_variant_still_scores(
     assert "fan has no attribute of two values, and no two domains" in caplog.text
     assert "fan/section_00 has clips of one domain only" in caplog.text
     kinds = set(found.learnt_[0].training["fan", "section_00"])
-    assert kinds == {"flow", "gmm-1-both", "gmm-2-both", "knn-1-both", "knn-2-both"}
+    assert kinds == {"machine", "flow", "gmm-1-both", "gmm-2-both", "knn-1-both", "knn-2-both"}
     scores = found.score(challenge.where(split="test"))
     assert np.isfinite(scores.columns["OE-DFlow"]).all()
 
@@ -264,8 +270,11 @@ def test_the_score_map_is_weighted_place_by_place(half_silent: Spectrograms) -> 
     assert surprise is not None
     weights = functional.adaptive_avg_pool1d(power, surprise.shape[2])
     wanted = (surprise.mean(dim=1) * weights).sum() / weights.sum()
-    assert found.flow is not None
-    np.testing.assert_allclose(found.flow, [wanted.item()], rtol=1e-5)
+    np.testing.assert_allclose(found.scores["flow"], [wanted.item()], rtol=1e-5)
+    odds = -net.machine_loss.logits(torch.from_numpy(found.embeddings))[:, 0].detach().numpy()
+    np.testing.assert_allclose(
+        found.scores["machine"], found.clip_means(odds.astype(float)), rtol=1e-5
+    )
 
 
 def test_pseudo_target_clips_lie_between_and_nearer_to_the_target(
@@ -275,7 +284,7 @@ def test_pseudo_target_clips_lie_between_and_nearer_to_the_target(
 
     class MeanLevel(OutlierFlowNetwork):
         def maps(self, levels: torch.Tensor) -> torch.Tensor:
-            return levels.mean(dim=(1, 2))[:, None, None, None]
+            return levels.mean(dim=(1, 2))[:, None, None, None].expand(-1, 32, 1, 1)
 
     torch.manual_seed(0)
     config = configs.with_overrides(Config(), QUICK)

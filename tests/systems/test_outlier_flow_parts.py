@@ -340,7 +340,7 @@ def test_weighted_means_by_hand() -> None:
 
 def measured(random: np.random.Generator, clips: int, centre: float = 0.0) -> Measured:
     embeddings = random.normal(centre, 1, size=(3 * clips, 4)).astype(np.float32)
-    return Measured(embeddings, np.ones(3 * clips), np.repeat(np.arange(clips), 3), None)
+    return Measured(embeddings, np.ones(3 * clips), np.repeat(np.arange(clips), 3), {})
 
 
 def test_inlier_models_of_every_size_on_every_choice_of_data() -> None:

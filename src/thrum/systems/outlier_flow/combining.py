@@ -26,7 +26,7 @@ class Pair:
 
 
 Members = dict[str, Pair]
-"""By inlier model or ``flow``."""
+"""By inlier model, ``flow`` or ``machine``."""
 
 
 def fused(pairs: Mapping[str, Pair]) -> Pair:

@@ -83,7 +83,7 @@ class Learnt:
         for key in target.keys:
             rows = [row for row, clip in enumerate(spectrograms.clips) if clip.machine_key == key]
             normal = learnt._measured(spectrograms, rows, config, spectrograms.segment_frames)
-            learnt.training[key] = {} if normal.flow is None else {"flow": normal.flow}
+            learnt.training[key] = dict(normal.scores)
             if "knn" in VARIANTS[variant].families:
                 models = learnt._inlier_models(spectrograms, rows, normal, config, seed=seed)
                 learnt.models[key] = models
@@ -101,7 +101,7 @@ class Learnt:
     ) -> Members:
         """Return the scores of a machine ID's training clips and of the clips in `rows`, by member."""
         heard = self._measured(spectrograms, rows, config, segment_frames)
-        new = {} if heard.flow is None else {"flow": heard.flow}
+        new = dict(heard.scores)
         if key in self.models:
             new |= self.models[key].scores(heard)
         return {member: Pair(self.training[key][member], scores) for member, scores in new.items()}

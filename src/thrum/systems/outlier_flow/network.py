@@ -101,6 +101,11 @@ class OutlierFlowNetwork(nn.Module):
         return maps.mean(dim=(2, 3))
 
     @torch.inference_mode()
+    def strangeness(self, embeddings: Tensor) -> Tensor:
+        """Return -g_machine (B,) of embeddings (B, C): the log-odds that they are not of the target."""
+        return -self.machine_loss.logits(embeddings)[:, 0]
+
+    @torch.inference_mode()
     def surprise(self, maps: Tensor) -> Tensor | None:
         """Return the score map (B, H, W) of maps (B, C, H, W); None without a flow.
 

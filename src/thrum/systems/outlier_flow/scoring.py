@@ -30,14 +30,15 @@ class Measured:
         (sum of S,), how much each counts in its clip: its power, or 1.
     clips
         (sum of S,), the number of the clip that each is of.
-    flow
-        The flow's score (N,) of each clip; None without a flow.
+    scores
+        The network's own scores (N,) of each clip: ``machine``, how little it is taken for the target (the
+        mean of -g_machine), which the paper does not use, and, with a flow, ``flow``.
     """
 
     embeddings: NDArray[np.float32]
     weights: NDArray[np.float64]
     clips: NDArray[np.int64]
-    flow: NDArray[np.float64] | None
+    scores: dict[str, NDArray[np.float64]]
 
     def clip_means(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted mean (N,) of segments' scores (sum of S,): 𝒜 of eq. 4."""
@@ -74,27 +75,32 @@ def measured(
     """
     starts = [segment_starts(int(spectrograms.lengths[row]), segment_frames) for row in rows]
     clips = np.repeat(np.arange(len(rows)), [len(each) for each in starts])
-    places = np.concatenate(starts)
+    firsts = np.concatenate(starts)
     by_power = np.array([spectrograms.clips[row].machine in weighted for row in rows])[clips]
-    embeddings, loud, maps, map_weights = [], [], [], []
+    embeddings, strange, loud, maps, map_weights = [], [], [], [], []
     for first in range(0, len(clips), SEGMENTS_AT_ONCE):
         part = slice(first, first + SEGMENTS_AT_ONCE)
         of = rows[clips[part]]
-        levels, power = spectrograms.segments(of, places[part], segment_frames)
+        levels, power = spectrograms.segments(of, firsts[part], segment_frames)
         power = torch.where(torch.from_numpy(by_power[part])[:, None].to(power.device), power, 1.0)
         feature_maps = _maps(network, levels)
-        embeddings.append(network.embeddings(feature_maps).cpu().numpy())
+        embedded = network.embeddings(feature_maps)
+        embeddings.append(embedded.cpu().numpy())
+        strange.append(_plain(network.strangeness(embedded)))
         loud.append(_plain(power.mean(dim=1)))
         surprise = network.surprise(feature_maps)
         if surprise is not None:
             maps.append(_plain(surprise.mean(dim=1)))  # (B, W)
             map_weights.append(_plain(functional.adaptive_avg_pool1d(power, surprise.shape[2])))
-    flow = None
+    weights = np.concatenate(loud)
+    scores = {"machine": weighted_means(np.concatenate(strange), weights, clips)}
     if maps:
-        scores = np.concatenate(maps)  # (sum of S, W)
-        columns = np.repeat(clips, scores.shape[1])
-        flow = weighted_means(scores.ravel(), np.concatenate(map_weights).ravel(), columns)
-    return Measured(np.concatenate(embeddings), np.concatenate(loud), clips, flow)
+        places = np.concatenate(maps)  # (sum of S, W)
+        columns = np.repeat(clips, places.shape[1])
+        scores["flow"] = weighted_means(
+            places.ravel(), np.concatenate(map_weights).ravel(), columns
+        )
+    return Measured(np.concatenate(embeddings), weights, clips, scores)
 
 
 def pseudo_target(
