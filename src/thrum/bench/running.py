@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -289,6 +290,7 @@ def _reporter(sender: connection.Connection) -> Progress:
 
 def _end_with_parent() -> None:
     """End this process when the one that started it is gone, even by ``kill -9``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops this process
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -29,7 +29,8 @@ def bench(
         str | None, typer.Option(metavar="GLOB", help="Rows whose name, run or system fits.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="N|0,1,5", help="How many seeds, or which.")
+        str | None,
+        typer.Option(metavar="N|0,1,5", help="How many seeds, or which (7, is 7 alone)."),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="At most so many; marked as shortened everywhere.")
@@ -91,7 +92,7 @@ def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     try:
-        numbers = [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.removesuffix(",").split(",")]
     except ValueError as error:
         raise UsageError(f"--seeds is {text!r}, wanted a number or a list like 0,1,5") from error
     chosen = numbers if "," in text else list(range(numbers[0]))
