@@ -12,8 +12,9 @@ import tables_of_tests
 from thrum import storage
 from thrum.bench import figures, pages
 from thrum.bench.cells import SCHEMA, Cell
-from thrum.bench.figures import Filled, mean_of, measures
+from thrum.bench.figures import Filled
 from thrum.bench.running import Outcome
+from thrum.bench.scores import mean_of, measures
 from thrum.bench.tables import Column, Table, load_table
 from thrum.evaluation.table import ClipScores, write_scores
 from thrum.types import Clip, Scores

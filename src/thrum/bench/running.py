@@ -1,16 +1,7 @@
-"""All cells of a table: what is there is kept, the rest is trained, several at a time.
-
-Each cell is trained in a process of its own with one thread, so that one that fails, or is killed for memory,
-leaves the others alone. When the command is killed, its processes end too.
-"""
+"""All cells of a table: what is there is kept, the rest is trained, several at a time."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -19,12 +10,12 @@ from typing import Protocol
 
 from thrum.bench import cells
 from thrum.bench.cells import Cell
+from thrum.bench.processes import Process
 from thrum.bench.tables import Table
 from thrum.errors import ThrumError, UsageError
-from thrum.types import Dataset, Progress
+from thrum.types import Dataset
 
 TICK_SECONDS = 1.0
-REPORT_SECONDS = 0.5  # at most so often a process tells how far it is
 
 
 class Watcher(Protocol):
@@ -115,11 +106,11 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
     state = State(len(planned), len(planned) - sum(map(len, waiting.values())))
     pace = _Pace(jobs)
     watcher.tick(state)
-    running: list[_Process] = []
+    running: list[Process] = []
     try:
         while todo or running:
             while todo and len(running) < jobs:
-                running.append(_Process(todo.pop(0)))
+                running.append(Process(todo.pop(0)))
                 watcher.started(running[-1].cell)
             connection.wait([one.receiver for one in running], timeout=TICK_SECONDS)
             for one in list(running):
@@ -183,10 +174,12 @@ class _Pace:
         self.expected: list[float] = []
 
     def add(self, cell: Cell, seconds: float) -> None:
+        """Note what a cell took."""
         self.seconds.append(seconds)
         self.expected.append(60 * (cell.run.minutes or 0.0) or seconds)
 
-    def left(self, waiting: Sequence[Cell], running: Sequence[_Process]) -> float | None:
+    def left(self, waiting: Sequence[Cell], running: Sequence[Process]) -> float | None:
+        """Return an estimate of the seconds that the others take."""
         open_cells = [(cell, 0.0) for cell in waiting] + [(p.cell, p.seconds) for p in running]
         if not self.seconds and any(cell.run.minutes is None for cell, _ in open_cells):
             return None
@@ -197,105 +190,3 @@ class _Pace:
             expected = 60 * cell.run.minutes * ratio if cell.run.minutes else mean
             total += max(expected - spent, 0.0)
         return total / min(self.jobs, max(len(open_cells), 1))
-
-
-class _Process:
-    """One cell being trained."""
-
-    def __init__(self, cell: Cell) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.cell = cell
-        self.receiver, sender = context.Pipe(duplex=False)
-        self.process = context.Process(target=_train, args=(cell, sender), daemon=True)
-        self.started = time.monotonic()
-        self.folder: Path | None = None
-        self.error = ""
-        with _one_thread():
-            self.process.start()
-        sender.close()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def has_ended(self) -> bool:
-        return self.folder is not None or bool(self.error)
-
-    def messages(self) -> list[tuple[str, int, int]]:
-        """Return what the process told since the last time; notice its end."""
-        told: list[tuple[str, int, int]] = []
-        try:
-            while not self.has_ended and self.receiver.poll():
-                kind, content = self.receiver.recv()
-                if kind == "progress":
-                    told.append(content)
-                elif kind == "complete":
-                    self.folder = content
-                else:
-                    self.error = content
-        except EOFError:
-            self.process.join()
-            code = self.process.exitcode
-            killed = f"killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
-            self.error = f"its process was {killed}; out of memory? Fewer --jobs need less"
-        if self.has_ended:
-            self.process.join()
-            self.receiver.close()
-        return told
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.join()
-
-
-class _one_thread:  # noqa: N801  # reads as a statement
-    """While a process is started: it shall use one thread, as many processes as cores."""
-
-    def __enter__(self) -> None:
-        self.before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
-
-    def __exit__(self, *_: object) -> None:
-        if self.before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = self.before
-
-
-def _train(cell: Cell, sender: connection.Connection) -> None:
-    """Train one cell; the main function of a process."""
-    _end_with_parent()
-    try:
-        folder = cells.train(cell, progress=_reporter(sender))
-    except ThrumError as error:
-        sender.send(("failed", str(error)))
-    except Exception as error:  # noqa: BLE001  # the table says it, the other cells go on
-        sender.send(("failed", f"{type(error).__name__}: {error}"))
-    else:
-        sender.send(("complete", folder))
-
-
-def _reporter(sender: connection.Connection) -> Progress:
-    told = {"": 0.0}
-
-    def report(stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done >= total or now - told.get(stage, 0.0) > REPORT_SECONDS:
-            told[stage] = now
-            sender.send(("progress", (stage, done, total)))
-
-    return report
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, even by ``kill -9``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops this process
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
