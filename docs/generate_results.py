@@ -69,7 +69,9 @@ def records(name: str) -> list[Record]:
 def table(name: str, *, group: str = "", rows: Sequence[str] = (), first: str = "method") -> str:
     """Return Markdown: methods down, the columns of `group` across, all rows or some."""
     prefix = f"{group}: " if group else ""
-    chosen = [one for one in records(name) if one["column"].startswith(prefix)]
+    chosen = [
+        one for one in records(name) if one["column"].startswith(prefix) and one["mean"] is not None
+    ]
     columns = list(dict.fromkeys(one["column"] for one in chosen))
     places = {(one["row"], one["column"]): one for one in chosen}
     lines = [[first, *(column.removeprefix(prefix) for column in columns)]]
@@ -83,7 +85,7 @@ def table(name: str, *, group: str = "", rows: Sequence[str] = (), first: str = 
 def value(name: str, row: str, column: str) -> str:
     """Return one mean, in percent to one place."""
     (one,) = [r for r in records(name) if (r["row"], r["column"]) == (row, column)]
-    return f"{one['mean']:.1f}"
+    return figure({**one, "deviation": None})
 
 
 def shortened(name: str) -> str:
@@ -92,9 +94,7 @@ def shortened(name: str) -> str:
     for one in records(name):
         if one["shortened"]:
             reasons.setdefault(one["shortened"], {})[one["row"]] = None
-    return "\n".join(
-        f"- {SHORTENED} {reason}: {', '.join(rows)}" for reason, rows in reasons.items()
-    )
+    return "\n".join(f"- {'; '.join(rows)}: {reason}" for reason, rows in reasons.items())
 
 
 def seeds(name: str) -> str:
@@ -104,7 +104,7 @@ def seeds(name: str) -> str:
         told = ", ".join(map(str, one["seeds"]))
         if told:
             rows.setdefault(told, {})[one["row"]] = None
-    return "\n".join(f"- seeds {told}: {'; '.join(own)}" for told, own in rows.items())
+    return "\n".join(f"- {'; '.join(own)}: seeds {told}" for told, own in rows.items())
 
 
 def commands(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from thrum.bench import figures, pages
 from thrum.bench.cells import SCHEMA, Cell
 from thrum.bench.figures import Filled
 from thrum.bench.running import Outcome
-from thrum.bench.scores import mean_of, measures
+from thrum.bench.scores import CellScores, mean_of, measures
 from thrum.bench.tables import Column, Table, load_table
 from thrum.evaluation.table import ClipScores, write_scores
 from thrum.types import Clip, Scores
@@ -78,7 +79,7 @@ def cell_of(table: Table, out: Path, seed: int, auc: float) -> tuple[Cell, Path]
             "schema": SCHEMA,
             "machines": [["Press", machine_id] for machine_id in scores],
             "selected": "mean",
-            "id_accuracy": [["Press", "id_00", 0.5], ["Press", "id_01", 1.0]],
+            "id_accuracy": [["Press", "id_00", 0.5], ["Hoist", "id_00", 1.0]],
             "seconds": 30.0,
         },
     )
@@ -116,6 +117,15 @@ def test_figures_are_means_over_seeds_beside_what_is_published(filled: Filled) -
     assert (theirs.published, theirs.ours, theirs.difference) == (70.0, None, None)
     assert filled.errors == ["autoencoder: no <room>"]
     assert filled.minutes == 1.0
+
+
+def test_machine_ids_that_only_train_count_in_id_accuracy(tmp_path: Path) -> None:
+    table = load_table(str(tables_of_tests.write(tmp_path)))
+    scores = CellScores(cell_of(table, tmp_path, 0, 0.5)[1])
+    column = Column("x", "presses", "id_accuracy")
+    assert mean_of(column, scores.values(column, "")) == 0.75
+    assert scores.values(replace(column, machine="Hoist"), "") == {("Hoist", "id_00"): [1.0]}
+    assert scores.values(Column("x", "presses"), "unknown") == {}
 
 
 def test_csv_holds_every_place(filled: Filled) -> None:

@@ -97,3 +97,10 @@ def test_a_table_of_ones_own_is_filled_and_marked(
     first = records[0]
     assert first["mean"] - first["published"] == pytest.approx(first["difference"])
     assert json.loads((tmp_path / "out" / "small.json").read_text(encoding="utf-8")) == records
+    words = [*words[:5], "--seeds", "4,", "--dry-run"]
+    assert thrum(monkeypatch, *words) == 0
+    told = capsys.readouterr()
+    assert (
+        told.err == "to train: autoencoder on presses, seed 4\n1 cells, about 0 min of one core\n"
+    )
+    assert "autoencoder on presses, seed 4: not trained yet" in told.out

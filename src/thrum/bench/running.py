@@ -138,6 +138,14 @@ def run(planned: Sequence[Cell], *, jobs: int, watcher: Watcher) -> Outcome:
     return outcome
 
 
+def look(planned: Sequence[Cell]) -> tuple[Outcome, list[Cell]]:
+    """Return what became of the cells so far, and those that `run` would train; train nothing."""
+    outcome, waiting = _sorted_out(planned)
+    todo = [cell for alike in waiting.values() for cell in alike]
+    outcome.errors.update({cell: f"{cell.title}: not trained yet" for cell in todo})
+    return outcome, todo
+
+
 def _sorted_out(planned: Sequence[Cell]) -> tuple[Outcome, dict[Path, list[Cell]]]:
     """Return what is known of the cells already, and by folder those to train.
 

@@ -42,14 +42,9 @@ class CellScores:
 
     def values(self, column: Column, method: str) -> dict[MachineKey, list[float]]:
         """Return what `column` asks about each machine ID; nothing of those that have no anomalies."""
-        keys = [
-            key
-            for key in self.machine_keys
-            if column.machine in ("", key[0]) and column.machine_id in ("", key[1])
-        ]
         if column.measure == "id_accuracy":
-            known = {(machine, own): share for machine, own, share in self._id_accuracy}
-            return {key: [known[key]] for key in keys if key in known}
+            return {key: [share] for key, share in self._id_accuracy if _fits(column, key)}
+        keys = [key for key in self.machine_keys if _fits(column, key)]
         names = OFFICIAL if column.measure == "official" else (column.measure,)
         found = {
             key: [value for name in names if (value := self._of(key, method).get(name)) is not None]
@@ -58,8 +53,8 @@ class CellScores:
         return {key: values for key, values in found.items() if values}
 
     @property
-    def _id_accuracy(self) -> list[tuple[str, str, float]]:
-        return [(machine, own, share) for machine, own, share in self.described["id_accuracy"]]
+    def _id_accuracy(self) -> list[tuple[MachineKey, float]]:
+        return [((machine, own), share) for machine, own, share in self.described["id_accuracy"]]
 
     def _of(self, key: MachineKey, method: str) -> Measures:
         if key not in self._clips:
@@ -71,6 +66,10 @@ class CellScores:
         if (key, chosen) not in self._measures:
             self._measures[key, chosen] = measures(clips, chosen)
         return self._measures[key, chosen]
+
+
+def _fits(column: Column, key: MachineKey) -> bool:
+    return column.machine in ("", key[0]) and column.machine_id in ("", key[1])
 
 
 def measures(clips: ClipScores, method: str) -> Measures:

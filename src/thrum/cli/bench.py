@@ -14,6 +14,7 @@ from thrum.cli import console
 from thrum.cli.bench_progress import watching
 
 if TYPE_CHECKING:
+    from thrum.bench.cells import Cell
     from thrum.bench.figures import Filled
 
 
@@ -39,6 +40,9 @@ def bench(
         int | None,
         typer.Option(min=1, help="Processes, one thread each; else one a core, one on a GPU."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: show what is there, and what is not.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     listing: Annotated[bool, typer.Option("--list", help="Show the tables.")] = False,
     needs: Annotated[
@@ -65,9 +69,13 @@ def bench(
     planned = running.plan(
         chosen, out=out, data=data, seeds=_seeds(seeds), epochs=epochs, device=device
     )
-    with watching(quiet=json) as watcher:
-        outcome = running.run(planned, jobs=jobs or _jobs(device), watcher=watcher)
-    filled = figures.fill(chosen, outcome, command=shlex.join(["thrum", *sys.argv[1:]]))
+    if dry_run:
+        outcome, todo = running.look(planned)
+        _show_plan(todo)
+    else:
+        with watching(quiet=json) as watcher:
+            outcome = running.run(planned, jobs=jobs or _jobs(device), watcher=watcher)
+    filled = figures.fill(chosen, outcome, command=_command())
     paths = pages.write(out, filled)
     if json:
         console.print_json(pages.records_of(filled))
@@ -75,8 +83,21 @@ def bench(
         _print(filled)
         for kind, path in paths.items():
             typer.echo(f"{kind}: {path}")
-    if outcome.errors:
+    if outcome.errors and not dry_run:
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    """Return what makes the table; showing it only, or in JSON, makes no difference."""
+    return shlex.join(["thrum", *(w for w in sys.argv[1:] if w not in ("--dry-run", "--json"))])
+
+
+def _show_plan(todo: list[Cell]) -> None:
+    for cell in todo:
+        typer.echo(f"to train: {cell.title}", err=True)
+    minutes = sum(cell.run.minutes or 0.0 for cell in todo)
+    if minutes:
+        typer.echo(f"{len(todo)} cells, about {minutes:.0f} min of one core", err=True)
 
 
 def _jobs(device: str) -> int:
