@@ -6,20 +6,25 @@ import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_results", DOCS / "generate_results.py")
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    return loaded(DOCS / "generate_results.py")
 
 
 @pytest.mark.skipif(
@@ -45,3 +50,17 @@ def test_a_figure_of_the_page_is_that_of_the_record(generator: ModuleType) -> No
     assert generator.figure({**one, "deviation": 0.0}) == "91.4"
     assert generator.figure(None) == "–"
     assert generator.markdown([["a", "b"], ["x", "1"]]) == "| a | b |\n|---|---:|\n| x | 1 |"
+
+
+def test_records_are_means_over_machine_ids_and_then_over_seeds() -> None:
+    module = loaded(DOCS.parent / "benchmarks" / "records.py")
+    run: dict[str, Any] = {"config": {"epochs": 3}, "data": {"cars": [], "fans": []}}
+    for seed, values in enumerate(((0.5, 0.7), (0.8, 1.0))):
+        run["data"]["cars"] += [
+            {"machine_id": str(n), "method": "m", "seed": seed, "auc": value, "pauc": None}
+            for n, value in enumerate(values)
+        ]
+    (one,) = module.records(list(module.rows_in(run, "")), table="t", command="c", shortened="")
+    assert (one["row"], one["column"], one["seeds"]) == ("m", "cars: AUC", [0, 1])
+    assert one["mean"] == pytest.approx(75.0)
+    assert one["deviation"] == pytest.approx(15.0)
