@@ -94,7 +94,11 @@ def shortened(name: str) -> str:
     for one in records(name):
         if one["shortened"]:
             reasons.setdefault(one["shortened"], {})[one["row"]] = None
-    return "\n".join(f"- {'; '.join(rows)}: {reason}" for reason, rows in reasons.items())
+    everything = {one["row"] for one in records(name)}
+    return "\n".join(
+        f"- {'every row' if everything == set(rows) else '; '.join(rows)}: {reason}"
+        for reason, rows in reasons.items()
+    )
 
 
 def seeds(name: str) -> str:

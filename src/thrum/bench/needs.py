@@ -103,12 +103,12 @@ def need_of(table: Table, measured: Costs) -> Need:
 
 
 def lines_of(needs: Iterable[Need]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a table for people."""
+    """Return header and rows of a Markdown table."""
     header = ["table", "data", "disk", "cells", "CPU hours, one core", "GPU hours"]
     rows = [
         [
             need.table,
-            "; ".join(need.data),
+            "; ".join(f"`{command}`" for command in need.data),
             f"{need.disk_bytes / 1e9:.0f} GB",
             str(need.cells),
             _hours(need),
