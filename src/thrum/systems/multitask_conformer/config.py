@@ -34,7 +34,7 @@ class Config:
         Whether there is L_type, and so a stage two with pseudo-anomalies in it, and L_aug. For ablations;
         without the second, clips are still augmented.
     augmented
-        The part of the clips of a batch that is augmented; which way is drawn evenly. Ours.
+        The part of the clips that is augmented; which way is drawn evenly. Of 28 clips, one of each kind. Ours.
     augmentation
         How strong; ours.
     inlier_epochs, epochs
@@ -78,7 +78,7 @@ class Config:
     augmentation_weight: float = 1.0
     type_task: bool = True
     augmentation_task: bool = True
-    augmented: float = 0.5
+    augmented: float = 0.25
     augmentation: Strengths = field(default_factory=Strengths)
     inlier_epochs: int = 80
     epochs: int = 40
