@@ -34,7 +34,7 @@ class Config:
         Whether there is L_type, and so a stage two with pseudo-anomalies in it, and L_aug. For ablations;
         without the second, clips are still augmented.
     augmented
-        The part of the clips that is augmented; which way is drawn evenly. Of 28 clips, one of each kind. Ours.
+        The part of the clips that is augmented, which way drawn evenly: of 28, one of each kind. Ours.
     augmentation
         How strong; ours.
     inlier_epochs, epochs
