@@ -423,6 +423,8 @@ def test_what_cannot_be_is_refused(settings: dict[str, float], said: str) -> Non
         Config(**settings)
 
 
-def test_no_clips_are_no_training_set() -> None:
+def test_no_clips_are_no_training_set(sound: Dataset) -> None:
     with pytest.raises(DataError, match="wants normal training clips, got none"):
         MultitaskConformer(QUICK).fit([])
+    with pytest.raises(DataError, match="fan/id_00 has one training clip: wanted two"):
+        MultitaskConformer(QUICK).fit(sound.clips[:1])

@@ -48,6 +48,12 @@ class MultitaskConformer(System):
         groups = group_by_machine(clips)
         if not groups:
             raise DataError("the multitask conformer wants normal training clips, got none")
+        for key, own in groups.items():
+            if len(own) < 2:
+                raise DataError(
+                    f"{'/'.join(key)} has one training clip: wanted two at least, for a mean and a "
+                    f"covariance; record more, or leave this machine ID out"
+                )
         ordered = [clip for own in groups.values() for clip in own]
         keys = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
         models: dict[str, TypeModel] = {}
@@ -59,9 +65,9 @@ class MultitaskConformer(System):
                     "and noise are made on the spectrogram"
                 )
             for machine in sorted({machine for machine, _ in groups}):
-                own = [number for number, key in enumerate(groups) if key[0] == machine]
-                target = _target(machine, ordered, keys, own)
-                models[machine] = self._fitted(target, list(groups), own, spectrograms)
+                numbers = [number for number, key in enumerate(groups) if key[0] == machine]
+                target = _target(machine, ordered, keys, numbers)
+                models[machine] = self._fitted(target, list(groups), numbers, spectrograms)
         self.models_ = models
         return self
 
