@@ -7,7 +7,18 @@ import sys
 import typer
 
 import thrum
-from thrum.cli import bench, collaborate, data, demo, embed, evaluate, fine_tune, score, train, weights
+from thrum.cli import (
+    bench,
+    collaborate,
+    data,
+    demo,
+    embed,
+    evaluate,
+    fine_tune,
+    score,
+    train,
+    weights,
+)
 from thrum.errors import ThrumError
 
 app = typer.Typer(
