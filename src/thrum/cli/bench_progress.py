@@ -109,7 +109,7 @@ def _ended(error: str | None) -> str:
 
 
 def _left(state: State) -> str:
-    if state.seconds_left is None:
+    if state.seconds_left is None or state.done == state.total:
         return ""
     minutes = state.seconds_left / 60
     if minutes < 1:
