@@ -13,6 +13,7 @@ import machines
 from thrum import audio, storage
 from thrum import config as configs
 from thrum.datasets import open_dataset
+from thrum.detectors.threshold import gamma_threshold
 from thrum.errors import DataError, StorageError
 from thrum.evaluation.metrics import auc
 from thrum.systems import load_system
@@ -151,6 +152,18 @@ def test_one_target_clip_is_enough(challenge: Dataset) -> None:
 def test_one_machine_alone_is_said(challenge: Dataset) -> None:
     with pytest.raises(DataError, match="wants two machine IDs at least, got fan/section_00"):
         system().fit(challenge.where(split="train", machine="fan"))
+
+
+def test_the_machines_odds_alone_where_asked(challenge: Dataset) -> None:
+    found = system("choice=machine", "variant=OE").fit(challenge.where(split="train"))
+    scores = found.score(challenge.where(split="test"))
+    assert scores.columns.keys() == {"OE", "OE/gmm", "OE/knn"}
+    odds = {
+        key: learnt.training[key]["machine"] for learnt in found.learnt_ for key in learnt.models
+    }
+    for key, threshold in found.thresholds.items():  # of standardised scores
+        standardised = (odds[key] - odds[key].mean()) / odds[key].std()
+        assert threshold == pytest.approx(gamma_threshold(standardised))
 
 
 def test_test_labels_choose_only_where_asked(challenge: Dataset) -> None:

@@ -65,12 +65,12 @@ def columns_of(
     """
     columns: dict[str, Pair] = {}
     for variant, members in variants.items():
-        columns[variant] = fused({m: pair for m, pair in members.items() if chosen(variant, m)})
-        families = sorted({member.partition("-")[0] for member in members})
-        for family in families if len(families) > 1 else []:
-            columns[f"{variant}/{family}"] = fused(
-                {m: pair for m, pair in members.items() if m.partition("-")[0] == family}
-            )
+        entering = {m: pair for m, pair in members.items() if chosen(variant, m)}
+        columns[variant] = fused(entering)
+        for family in sorted({member.partition("-")[0] for member in members}):
+            own = {m: pair for m, pair in members.items() if m.partition("-")[0] == family}
+            if own.keys() != entering.keys():
+                columns[f"{variant}/{family}"] = fused(own)
     for ensemble, parts in ENSEMBLES.items():
         if set(parts) <= variants.keys():
             columns[ensemble] = fused({part: columns[part] for part in parts})

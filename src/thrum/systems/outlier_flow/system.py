@@ -99,13 +99,17 @@ class OutlierFlow(System):
                 raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
             rows.setdefault(clip.machine_key, []).append(row)
         machines = self._members(clips, rows) if clips else {}
-        chosen = None
+        enters = self._enters
         if self.config.choice == "best_by_test_labels":
             of = {key: [clips[row] for row in own] for key, own in rows.items()}
-            chosen = best_by_test_labels(machines, of, count=self.config.chosen_members)
+            best = best_by_test_labels(machines, of, count=self.config.chosen_members)
+
+            def enters(variant: str, member: str) -> bool:
+                return member in best[variant]
+
         columns = {self.config.variant: np.zeros(len(clips))}
         for key, variants in machines.items():
-            for name, pair in _columns(variants, chosen).items():
+            for name, pair in columns_of(variants, enters).items():
                 columns.setdefault(name, np.zeros(len(clips)))[rows[key]] = pair.new
         return Scores(clips, columns, self.config.variant)
 
@@ -122,7 +126,7 @@ class OutlierFlow(System):
 
         There are none where test labels choose the score: before scoring it is not known.
         """
-        if self.config.choice != "all":
+        if self.config.choice == "best_by_test_labels":
             return {}
         found: dict[MachineKey, float] = {}
         for key in self.machine_keys:
@@ -132,7 +136,7 @@ class OutlierFlow(System):
                     own = {m: Pair(s, np.zeros(0)) for m, s in learnt.training[key].items()}
                     networks.setdefault(learnt.variant, []).append(own)
             variants = {variant: over_conditions(own) for variant, own in networks.items()}
-            selected = _columns(variants, None)[self.config.variant]
+            selected = columns_of(variants, self._enters)[self.config.variant]
             found[key] = gamma_threshold(selected.training)
         return found
 
@@ -176,6 +180,12 @@ class OutlierFlow(System):
             ) from error
         return system
 
+    def _enters(self, variant: str, member: str) -> bool:
+        """Whether a member of a variant enters its score, where no test label decides it."""
+        if self.config.choice == "machine":
+            return member == "machine"
+        return in_families(variant, member)
+
     def _members(
         self, clips: Sequence[Clip], rows: Mapping[MachineKey, Sequence[int]]
     ) -> dict[MachineKey, dict[str, Members]]:
@@ -218,11 +228,3 @@ class OutlierFlow(System):
                 device=device_of(self.device),
                 progress=self.progress,
             )
-
-
-def _columns(
-    variants: Mapping[str, Members], chosen: Mapping[str, set[str]] | None
-) -> dict[str, Pair]:
-    if chosen is None:
-        return columns_of(variants, in_families)
-    return columns_of(variants, lambda variant, member: member in chosen[variant])
