@@ -12,6 +12,7 @@ from torch.nn import functional
 import machines
 import thrum.training
 from thrum import audio
+from thrum import config as configs
 from thrum.datasets import open_dataset
 from thrum.errors import ConfigError, DataError, StorageError
 from thrum.evaluation.metrics import auc
@@ -40,6 +41,8 @@ QUICK = Config(
     steps_per_epoch=2,
     batch_size=8,
 )
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,12 @@ def test_the_defaults_are_the_papers() -> None:
     assert (config.batch_size, config.learning_rate) == (28, 1e-3)
     assert KINDS[0] == "none"
     assert len(KINDS) == 8
+
+
+def test_the_small_form_differs_in_size_and_length_alone() -> None:
+    small = configs.load(Config, CONFIGS / "multitask_conformer_small.toml")
+    told = {"size": 128, "blocks": 3, "feed_forward": 512, "inlier_epochs": 80, "epochs": 40}
+    assert replace(small, **told) == Config()
 
 
 def test_batches_hold_equally_many_of_every_machine_id() -> None:
