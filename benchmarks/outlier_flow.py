@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -186,7 +187,8 @@ def cost(arguments: argparse.Namespace) -> None:
         (torch.arange(count) < round(PURE * count)),
         None,
     )
-    seconds = {}
+    steps: dict[str, Callable[[], None]] = {}
+    networks = {}
     for name in ("OE-Flow", "OE"):
         torch.manual_seed(0)
         network = OutlierFlowNetwork(config, VARIANTS[name], Shape(0, False, False))
@@ -197,30 +199,35 @@ def cost(arguments: argparse.Namespace) -> None:
             network.loss(batch).backward()
             optimizer.step()
 
-        if name == "OE-Flow" and arguments.profile:
-            print_profile(step)
-        seconds[name] = median_seconds(step, arguments.repeats)
+        steps[name], networks[name] = step, network
+    if arguments.profile:
+        print_profile(steps["OE-Flow"])
+        return
+    seconds = median_seconds(steps, arguments.repeats)
+    for name, network in networks.items():
         parameters = sum(p.numel() for p in network.parameters())
         print(f"  step of {name}: {seconds[name]:.3f} s, {parameters / 1e6:.2f} M parameters")
-        if name == "OE-Flow":
-            network.eval()
-
-            def hear(network: OutlierFlowNetwork = network) -> None:
-                with torch.inference_mode():
-                    network.surprise(network.maps(batch.levels))
-
-            print(f"  scoring: {count / median_seconds(hear, arguments.repeats):.0f} segments/s")
     share = 1 - seconds["OE"] / seconds["OE-Flow"]
     print(f"  the flow's share of a step: {100 * share:.1f} %")
+    network = networks["OE-Flow"].eval()
+
+    def hear() -> None:
+        with torch.inference_mode():
+            network.surprise(network.maps(batch.levels))
+
+    heard = median_seconds({"scoring": hear}, arguments.repeats)["scoring"]
+    print(f"  scoring: {count / heard:.0f} segments/s")
 
 
-def median_seconds(step: Any, repeats: int) -> float:
-    taken = []
+def median_seconds(works: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Return the median of each work over `repeats` turns, after one turn that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats + 1):
-        started = time.process_time()  # on a busy machine the clock on the wall says little
-        step()
-        taken.append(time.process_time() - started)
-    return float(np.median(taken[1:]))
+        for name, work in works.items():
+            started = time.process_time()  # on a busy machine the clock on the wall says little
+            work()
+            taken[name].append(time.process_time() - started)
+    return {name: float(np.median(each[1:])) for name, each in taken.items()}
 
 
 def print_profile(step: Any) -> None:
