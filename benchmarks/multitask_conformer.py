@@ -209,6 +209,13 @@ def print_profile(config: Config, dataset: Dataset) -> None:
         f"{config.batch_size} clips, {levels.shape[1]} frames: {load + learn:.3f} s of processor time a "
         f"step, {load:.4f} s of it loading and augmenting ({100 * load / (load + learn):.1f} %)"
     )
+    network.eval()
+    rows = np.arange(min(len(clips), 2 * config.batch_size))
+    started = time.process_time()
+    for _, whole in spectrograms.whole(rows):
+        network.read(whole)
+    seconds = time.process_time() - started
+    print(f"{len(rows) / seconds:.0f} whole clips scored a second of processor time")
     print(watched.key_averages().table(sort_by="self_cpu_time_total", row_limit=10))
 
 
