@@ -84,6 +84,7 @@ EMBEDDERS: Registry[Embedder] = Registry(
     "embedder",
     {
         "logmel": "thrum.embedders.logmel:LogMel",
+        "modulation": "thrum.embedders.modulation:Modulation",
         "precomputed": "thrum.embedders.precomputed:Precomputed",
         "yamnet": "thrum.embedders.yamnet:YAMNet",
         "panns": "thrum.embedders.panns:WavegramLogmelCnn14",
