@@ -50,6 +50,7 @@ def rendered() -> str:
         records=records,
         table=table,
         value=value,
+        published=published,
         shortened=shortened,
         seeds=seeds,
         commands=commands,
@@ -86,6 +87,12 @@ def value(name: str, row: str, column: str) -> str:
     """Return one mean, in percent to one place."""
     (one,) = [r for r in records(name) if (r["row"], r["column"]) == (row, column)]
     return figure({**one, "deviation": None})
+
+
+def published(name: str, row: str, column: str) -> str:
+    """Return a number that a paper prints."""
+    (one,) = [one for one in load_table(name).rows if one.name == row]
+    return f"{one.published[column]:g}"
 
 
 def shortened(name: str) -> str:
