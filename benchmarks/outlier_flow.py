@@ -154,7 +154,8 @@ def table(found: list[dict[str, Any]]) -> None:
     for method in dict.fromkeys(each["method"] for each in found):
         own = [each for each in found if each["method"] == method]
         cells = [spread([100 * each[measure] for each in own]) for measure in measures]
-        print(f"| {method} | {' | '.join(cells)} |", flush=True)
+        fewer = f" ({len(own)} of {len(seeds)} seeds)" if len(own) < len(seeds) else ""
+        print(f"| {method}{fewer} | {' | '.join(cells)} |", flush=True)
 
 
 def spread(values: list[float]) -> str:
