@@ -113,6 +113,7 @@ def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
     out = tmp_path / "run"
     words = ["collaborate", "simulate", "--data", data, "--out", out, "--seed", "3", *QUICK]
+    words += ["--embedder", "logmel"]
     done = call(*words)
     assert done.returncode == 0, done.stderr
     assert str(out / "report.html") in done.stdout

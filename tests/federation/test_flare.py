@@ -125,7 +125,7 @@ def simulated(collaboration: Collaboration) -> dict[str, dict[str, dict[str, flo
     out = collaboration.folder / "simulated"
     simulate(
         open_dataset(collaboration.data),
-        embedder=create_embedder("logmel"),
+        embedder=create_embedder("modulation"),
         config=preset_config("compact", assignments=SETTINGS),
         folder=out,
         device="cpu",

@@ -29,7 +29,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="The folder of this run; a killed run goes on there.")],
     embedder: Annotated[
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
-    ] = "logmel",
+    ] = "modulation",
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,

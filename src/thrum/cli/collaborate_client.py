@@ -17,7 +17,7 @@ def client(
     out: Annotated[Path, typer.Option(help="The site's own folder: ledger, scores, results.")],
     embedder: Annotated[
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
-    ] = "logmel",
+    ] = "modulation",
     layout: Layout = None,
     json: Json = False,
 ) -> None:

@@ -28,7 +28,7 @@ def demo(
     run_simulation(
         open_dataset(out / "data", layout="dcase"),
         out=out / "run",
-        embedder="logmel",
+        embedder="modulation",
         algorithm=1,
         seed=seed,
         device=device,

@@ -42,7 +42,7 @@ class SiteSettings:
     name: str
     data: Path
     out: Path
-    embedder: str = "logmel"
+    embedder: str = "modulation"
     layout: str | None = None
 
 

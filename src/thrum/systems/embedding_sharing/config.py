@@ -20,8 +20,8 @@ class Config:
     Parameters
     ----------
     embedder
-        The frozen model. The paper's best is OpenL3 with 6144 dimensions; the default is the only one that
-        needs no weights to be fetched.
+        The frozen model. The paper's best is OpenL3 with 6144 dimensions; the default is our own, whose
+        weights need not be fetched.
     form
         ``image``: stacked frames × dimensions as an image, through MobileFaceNet (section V-B).
         ``sequence``: dimensions as channels, depth-wise separable convolutions over time; cheap however
@@ -57,7 +57,7 @@ class Config:
         machine IDs; the higher of the two standardised scores counts. Ours.
     """
 
-    embedder: str = "logmel"
+    embedder: str = "modulation"
     form: Literal["image", "sequence"] = "image"
     members: int = 1
     stack_frames: int | None = None
