@@ -100,7 +100,5 @@ def test_a_table_of_ones_own_is_filled_and_marked(
     words = [*words[:5], "--seeds", "4,", "--dry-run"]
     assert thrum(monkeypatch, *words) == 0
     told = capsys.readouterr()
-    assert (
-        told.err == "to train: autoencoder on presses, seed 4\n1 cells, about 0 min of one core\n"
-    )
+    assert told.err == "cells to train: 1, about 0 min of one core\n"
     assert "autoencoder on presses, seed 4: not trained yet" in told.out

@@ -93,11 +93,9 @@ def _command() -> str:
 
 
 def _show_plan(todo: list[Cell]) -> None:
-    for cell in todo:
-        typer.echo(f"to train: {cell.title}", err=True)
     minutes = sum(cell.run.minutes or 0.0 for cell in todo)
-    if minutes:
-        typer.echo(f"{len(todo)} cells, about {minutes:.0f} min of one core", err=True)
+    about = f", about {minutes:.0f} min of one core" if minutes else ""
+    typer.echo(f"cells to train: {len(todo)}{about}", err=True)
 
 
 def _jobs(device: str) -> int:
