@@ -219,7 +219,7 @@ def together(seeds: int) -> None:
             write_dataset(replace(DEMO, seed=seed), root / "data")
             results = simulate(
                 open_dataset(root / "data"),
-                embedder=create_embedder("logmel"),
+                embedder=create_embedder("modulation"),
                 config=preset_config("compact"),
                 folder=root / "run",
                 seed=seed,
