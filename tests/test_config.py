@@ -72,3 +72,9 @@ def test_missing_and_malformed_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("epochs = = 3")
     with pytest.raises(ConfigError, match="not valid TOML"):
         config.load(Settings, tmp_path / "bad.toml")
+
+
+def test_a_setting_below_its_least_is_named() -> None:
+    config.require_at_least(Settings(), epochs=20, limit=5)  # None is not looked at
+    with pytest.raises(ConfigError, match="epochs is 20, wanted at least 21"):
+        config.require_at_least(Settings(), limit=5, epochs=21)

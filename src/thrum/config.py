@@ -74,6 +74,14 @@ def to_mapping(config: object) -> dict[str, Any]:
     return values
 
 
+def require_at_least(config: object, **fewest: int) -> None:
+    """Raise a `ConfigError` where a setting is less than `fewest` says; None is not looked at."""
+    for name, least in fewest.items():
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ConfigError(f"{name} is {value}, wanted at least {least}")
+
+
 def with_overrides(config: C, assignments: Sequence[str]) -> C:
     """Return `config` with ``key=value`` (or ``outer.inner=value``) assignments applied.
 

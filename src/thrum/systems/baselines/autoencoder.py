@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from thrum.config import require_at_least
 from thrum.networks.autoencoder import DenseAutoencoder
 from thrum.systems.baselines.residuals import METHODS, Covariances, clip_scores, precision_of
 from thrum.systems.baselines.trained import Fitted, MachineKey, TrainedBaseline, TrainedConfig
@@ -47,7 +48,7 @@ class Config(TrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_at_least(width=1, bottleneck=1)
+        require_at_least(self, width=1, bottleneck=1)
 
 
 class AutoencoderBaseline(TrainedBaseline[DenseAutoencoder]):

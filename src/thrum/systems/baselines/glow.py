@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thrum.config import require_at_least
 from thrum.losses.flow_nll import latent_surprise
 from thrum.networks.glow import Glow
 from thrum.systems.baselines.trained import Fitted, MachineKey, TrainedBaseline, TrainedConfig
@@ -49,7 +50,7 @@ class Config(TrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_at_least(levels=1, steps=1, hidden=1)
+        require_at_least(self, levels=1, steps=1, hidden=1)
 
 
 class GlowBaseline(TrainedBaseline[Glow]):

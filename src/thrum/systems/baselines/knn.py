@@ -48,8 +48,7 @@ class Config:
     metric: Literal["euclidean", "cosine"] = "euclidean"
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours is {self.neighbours}, wanted at least 1")
+        configs.require_at_least(self, neighbours=1)
 
 
 class NearestNeighbours(System):

@@ -66,17 +66,11 @@ class TrainedConfig:
     decision_quantile: float = 0.9
 
     def __post_init__(self) -> None:
-        self.require_at_least(stack_frames=1, hop_frames=1, epochs=1, batch_size=2)
+        configs.require_at_least(self, stack_frames=1, hop_frames=1, epochs=1, batch_size=2)
         if not 0 < self.decision_quantile < 1:
             raise ConfigError(
                 f"decision_quantile is {self.decision_quantile}, wanted between 0 and 1"
             )
-
-    def require_at_least(self, **fewest: int) -> None:
-        """Raise a `ConfigError` where one of these settings is less than this."""
-        for name, least in fewest.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
 
 
 @dataclass(frozen=True)

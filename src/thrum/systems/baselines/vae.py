@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thrum.config import require_at_least
 from thrum.errors import ConfigError
 from thrum.losses.elbo import negative_elbo
 from thrum.networks.vae import VAE
@@ -31,7 +32,7 @@ class DenseConfig(TrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_at_least(bottleneck=1)
+        require_at_least(self, bottleneck=1)
         if not self.widths or min(self.widths) < 1:
             raise ConfigError(f"widths are {self.widths}, wanted one layer of one unit at least")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from thrum.config import require_at_least
 from thrum.errors import ConfigError
 from thrum.features.augment import Strengths
 
@@ -94,26 +95,23 @@ class Config:
     ] = "combined"
 
     def __post_init__(self) -> None:
-        fewest = {
-            "size": 1,
-            "blocks": 1,
-            "heads": 1,
-            "feed_forward": 1,
-            "kernel": 1,
-            "embedding_size": 1,
-            "inlier_epochs": 0,
-            "epochs": 0,
-            "batch_size": 2,
-        }
-        for name, least in fewest.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
+        require_at_least(
+            self,
+            size=1,
+            blocks=1,
+            heads=1,
+            feed_forward=1,
+            kernel=1,
+            embedding_size=1,
+            inlier_epochs=0,
+            epochs=0,
+            batch_size=2,
+            steps_per_epoch=1,
+        )
         if self.size % self.heads:
             raise ConfigError(f"size {self.size} is not a multiple of heads, {self.heads}")
         if self.kernel % 2 == 0:
             raise ConfigError(f"kernel is {self.kernel}, wanted an odd number")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ConfigError(f"steps_per_epoch is {self.steps_per_epoch}, wanted at least 1")
         if self.crop_seconds is not None and self.crop_seconds <= 0:
             raise ConfigError(f"crop_seconds is {self.crop_seconds}, wanted more than 0")
         for name in ("augmented", "dropout", "shrinkage"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from thrum.config import require_at_least
 from thrum.errors import ConfigError
 from thrum.systems.outlier_flow.variants import members_of
 
@@ -97,19 +98,17 @@ class Config:
 
     def __post_init__(self) -> None:
         members_of(self.variant)
-        fewest = {
-            "mel_bands": 1,
-            "width": 1,
-            "flow_steps": 1,
-            "invariant_channels": 1,
-            "oe_epochs": 1,
-            "epochs": 1,
-            "batch_size": 2,
-            "chosen_members": 1,
-        }
-        for name, least in fewest.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
+        require_at_least(
+            self,
+            mel_bands=1,
+            width=1,
+            flow_steps=1,
+            invariant_channels=1,
+            oe_epochs=1,
+            epochs=1,
+            batch_size=2,
+            chosen_members=1,
+        )
         for name in (
             "window_seconds",
             "hop_seconds",

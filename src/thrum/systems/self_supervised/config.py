@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from thrum.config import require_at_least
 from thrum.errors import ConfigError
 
 Feature = Literal["logmel", "tgram", "wav2vec2"]
@@ -65,18 +66,16 @@ class Config:
         if not self.features or len(set(self.features)) < len(self.features):
             came = ", ".join(self.features) or "none"
             raise ConfigError(f"features: got {came}; wanted one, two or three different ones")
-        fewest = {
-            "neighbours": 1,
-            "width": 1,
-            "pooled_width": 1,
-            "embedding_size": 1,
-            "sections_per_batch": 2,
-            "clips_per_section": 1,
-            "epochs": 1,
-        }
-        for name, least in fewest.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, wanted at least {least}")
+        require_at_least(
+            self,
+            neighbours=1,
+            width=1,
+            pooled_width=1,
+            embedding_size=1,
+            sections_per_batch=2,
+            clips_per_section=1,
+            epochs=1,
+        )
         if self.crop_seconds is not None and self.crop_seconds <= 0:
             raise ConfigError(f"crop_seconds is {self.crop_seconds}, wanted more than 0")
         if self.wav2vec2 is not None and "wav2vec2" not in self.features:
