@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from thrum import storage
-from thrum.errors import StorageError
+from thrum.errors import DataError, StorageError
 from thrum.registry import Registry
 from thrum.types import Clip, Progress, Scores
 
@@ -74,6 +74,14 @@ class System(ABC):
     @abstractmethod
     def machine_keys(self) -> list[tuple[str, str]]:
         """The machine IDs that were learnt, sorted."""
+
+    def _require_learnt(self, clips: Iterable[Clip]) -> None:
+        """Raise a `DataError` where a clip is of a machine ID that was not learnt."""
+        known = self.machine_keys
+        for clip in clips:
+            if clip.machine_key not in known:
+                names = ", ".join("/".join(key) for key in known)
+                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
 
     @abstractmethod
     def save(self, folder: Path) -> None:

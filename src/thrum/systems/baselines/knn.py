@@ -64,7 +64,7 @@ class NearestNeighbours(System):
             raise DataError("k-NN wants at least one training clip, got none")
         vectors: dict[MachineKey, NDArray[np.float32]] = {}
         with self._embedded(ordered) as store:
-            for key, own in groups.items():
+            for key, own in group_by_machine(clips).items():
                 vectors[key] = _statistics(store, own)
                 if self.progress is not None:
                     self.progress("k-NN", len(vectors), len(groups))
@@ -74,16 +74,11 @@ class NearestNeighbours(System):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
-        known = self.machine_keys
+        self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in ("mean", "mean_deviation")}
         positions = {id(clip): position for position, clip in enumerate(clips)}
-        groups = group_by_machine(clips)
-        for key in groups:
-            if key not in known:
-                names = ", ".join("/".join(name) for name in known)
-                raise DataError(f"{'/'.join(key)} was not learnt; there are: {names}")
         with self._embedded(clips) as store:
-            for key, own in groups.items():
+            for key, own in group_by_machine(clips).items():
                 train, test = self.vectors_[key], _statistics(store, own)
                 if test.shape[1] != train.shape[1]:
                     raise DataError(

@@ -142,11 +142,7 @@ class TrainedBaseline(System, Generic[Network]):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
-        known = self.machine_keys
-        for clip in clips:
-            if clip.machine_key not in known:
-                names = ", ".join("/".join(key) for key in known)
-                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
+        self._require_learnt(clips)
         rows = np.zeros((len(clips), len(self.methods)))
         with self._embedded(clips) as store:
             for row, clip in enumerate(clips):

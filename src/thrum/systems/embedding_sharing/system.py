@@ -13,7 +13,7 @@ import torch
 from thrum import storage
 from thrum.embedders.base import Embedder, create_embedder
 from thrum.embedders.store import EmbeddingStore, embed_into
-from thrum.errors import DataError, NotFittedError
+from thrum.errors import NotFittedError
 from thrum.privacy.mechanisms import release
 from thrum.systems.base import System
 from thrum.systems.embedding_sharing.classifier import IDClassifier
@@ -63,12 +63,10 @@ class EmbeddingSharing(System):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
+        self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in METHODS}
         positions = {id(clip): position for position, clip in enumerate(clips)}
         for key, own in group_by_machine(clips).items():
-            if key not in self._trained_frames():
-                known = ", ".join("/".join(known) for known in self.machine_keys)
-                raise DataError(f"{'/'.join(key)} was not learnt; there are: {known}")
             train, test = self.frames_[key], self._frames(own)
             shared = SharedScorer(self.classifier_, key).fit(train).score(test)
             local, whitened = local_scores(train, test), local_whitened_scores(train, test)

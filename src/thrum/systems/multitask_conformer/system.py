@@ -74,7 +74,7 @@ class MultitaskConformer(System):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
-        self._require_known(clips)
+        self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in (*COMBINATIONS, COMBINED)}
         if clips:
             with self._spectrograms(clips) as spectrograms:
@@ -90,7 +90,7 @@ class MultitaskConformer(System):
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps:
         """Return clips as their mean log-mel spectrum and as their type's network sees them (figure 2)."""
         clips = list(clips)
-        self._require_known(clips)
+        self._require_learnt(clips)
         features = np.zeros((len(clips), self.config.embedding_size), np.float32)
         with self._spectrograms(clips) as spectrograms:
             for (machine, _), rows in _rows(clips).items():
@@ -203,13 +203,6 @@ class MultitaskConformer(System):
             target.machine,
         )
         return len(names)
-
-    def _require_known(self, clips: Sequence[Clip]) -> None:
-        known = self.machine_keys
-        for clip in clips:
-            if clip.machine_key not in known:
-                names = ", ".join("/".join(key) for key in known)
-                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
 
     @contextmanager
     def _spectrograms(self, clips: Sequence[Clip]) -> Iterator[Spectrograms]:

@@ -91,12 +91,9 @@ class OutlierFlow(System):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
-        known = self.machine_keys
+        self._require_learnt(clips)
         rows: dict[MachineKey, list[int]] = {}
         for row, clip in enumerate(clips):
-            if clip.machine_key not in known:
-                names = ", ".join("/".join(key) for key in known)
-                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
             rows.setdefault(clip.machine_key, []).append(row)
         machines = self._members(clips, rows) if clips else {}
         enters = self._enters

@@ -90,7 +90,7 @@ class SelfSupervised(System):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the sections that were learnt."""
         clips = list(clips)
-        self._require_known(clips)
+        self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in ("posterior", "distance")}
         if clips:
             with self._inputs(clips, self.sizes_.features) as inputs:
@@ -108,7 +108,7 @@ class SelfSupervised(System):
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps:
         """Return clips as their mean log-mel spectrum and as the classifier sees them (figure 2)."""
         clips = list(clips)
-        self._require_known(clips)
+        self._require_learnt(clips)
         with self._inputs(clips, self.sizes_.features) as inputs:
             stages = {
                 "mean log-mel spectrum": inputs.mean_levels(),
@@ -169,13 +169,6 @@ class SelfSupervised(System):
             Wav2Vec2Features.load(folder / "wav2vec2") if system.sizes_.wav2vec2 else None
         )
         return system
-
-    def _require_known(self, clips: Sequence[Clip]) -> None:
-        known = self.machine_keys
-        for clip in clips:
-            if clip.machine_key not in known:
-                names = ", ".join("/".join(key) for key in known)
-                raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
 
     def _possible_features(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Return the features wanted, less those that need a waveform where there is none."""
