@@ -50,6 +50,7 @@ def rendered() -> str:
         records=records,
         table=table,
         value=value,
+        cell=cell,
         published=published,
         shortened=shortened,
         seeds=seeds,
@@ -67,15 +68,27 @@ def records(name: str) -> list[Record]:
     return found
 
 
-def table(name: str, *, group: str = "", rows: Sequence[str] = (), first: str = "method") -> str:
-    """Return Markdown: methods down, the columns of `group` across, all rows or some."""
+def table(
+    name: str,
+    *,
+    group: str = "",
+    measure: str = "",
+    rows: Sequence[str] = (),
+    first: str = "method",
+) -> str:
+    """Return Markdown: methods down, the columns of `group`, or of one `measure`, across."""
     prefix = f"{group}: " if group else ""
+    suffix = f": {measure}" if measure else ""
     chosen = [
-        one for one in records(name) if one["column"].startswith(prefix) and one["mean"] is not None
+        one
+        for one in records(name)
+        if one["column"].startswith(prefix)
+        and one["column"].endswith(suffix)
+        and one["mean"] is not None
     ]
     columns = list(dict.fromkeys(one["column"] for one in chosen))
     places = {(one["row"], one["column"]): one for one in chosen}
-    lines = [[first, *(column.removeprefix(prefix) for column in columns)]]
+    lines = [[first, *(column.removeprefix(prefix).removesuffix(suffix) for column in columns)]]
     for row in rows or list(dict.fromkeys(one["row"] for one in chosen)):
         own = [places.get((row, column)) for column in columns]
         mark = f" {SHORTENED}" if any(one and one["shortened"] for one in own) else ""
@@ -85,8 +98,18 @@ def table(name: str, *, group: str = "", rows: Sequence[str] = (), first: str = 
 
 def value(name: str, row: str, column: str) -> str:
     """Return one mean, in percent to one place."""
+    return figure({**record(name, row, column), "deviation": None})
+
+
+def cell(name: str, row: str, column: str) -> str:
+    """Return one mean ± deviation, in percent to one place."""
+    return figure(record(name, row, column))
+
+
+def record(name: str, row: str, column: str) -> Record:
+    """Return one record."""
     (one,) = [r for r in records(name) if (r["row"], r["column"]) == (row, column)]
-    return figure({**one, "deviation": None})
+    return one
 
 
 def published(name: str, row: str, column: str) -> str:
