@@ -1,8 +1,8 @@
 """Embed stored log-mel spectra, where there is no sound to embed, by the embedder `modulation`.
 
-    python benchmarks/embed_logmel.py ../shared/testbed/toycar_logmel --out /tmp/toycar
-    python benchmarks/frozen_knn.py /tmp/toycar --embedders precomputed --store /tmp/toycar_store
-    python benchmarks/collaboration.py --data /tmp/toycar --out runs/toycar_modulation
+    python benchmarks/embed_logmel.py ../shared/testbed/toycar_logmel --out runs/toycar_embedded
+    python benchmarks/frozen_knn.py runs/toycar_embedded --embedders precomputed --store runs/toycar_store
+    python benchmarks/collaboration.py --data runs/toycar_embedded --out runs/toycar_modulation
 
 The spectra must be those of the embedder `logmel`: 128 bands in dB, a frame every 32 ms.
 """

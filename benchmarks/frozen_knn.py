@@ -1,6 +1,6 @@
 """What does each frozen embedder hear? k-NN on its mean embedding, AUC of each machine.
 
-    python benchmarks/frozen_knn.py DATA --embedders logmel yamnet --store /tmp/embeddings
+    python benchmarks/frozen_knn.py DATA --embedders logmel yamnet --store runs/embeddings
 
 Nothing is learnt but the normal training clips of a machine (k = 2, Euclidean). Machines without
 anomalies are left out. What the store holds already is not embedded again.

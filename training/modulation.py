@@ -1,6 +1,6 @@
 """Makes the weights of the embedder `modulation` again, from a seed and nothing else.
 
-    python training/modulation.py --work /tmp/modulation
+    python training/modulation.py --work runs/modulation
 
 Simulates machines into the work folder (1.3 GB; ten minutes on one core), trains (one minute), and writes
 src/thrum/embedders/modulation.safetensors. Killed, it goes on where it was when given again. `--held-out`
