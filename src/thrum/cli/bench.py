@@ -148,8 +148,8 @@ def _needs(names: list[str], *, json: bool) -> None:
         if need.cpu_hours and need.unmeasured:
             typer.echo(f"    and what was not measured: {', '.join(need.unmeasured)}")
     typer.echo(
-        "Hours of one core of an AMD EPYC, over all seeds, from the step times that "
-        "benchmarks/table_costs.py measured. On a GPU: not measured, none was at hand."
+        "Hours of one core of an AMD EPYC, over all seeds, from the step times that the commands in "
+        "thrum/bench/costs.json measured. On a GPU: not measured, none was at hand."
     )
 
 
