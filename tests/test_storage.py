@@ -98,3 +98,10 @@ def test_a_checkpoint_round_trip(tmp_path: Path) -> None:
     (tmp_path / "c.safetensors").write_bytes(b"torn")
     with pytest.raises(StorageError, match="not a safetensors file"):
         storage.load_tensors(tmp_path / "c.safetensors")
+
+
+def test_tensors_under_a_prefix_lose_it() -> None:
+    tensors = {"1.network.weight": torch.ones(1), "10.network.weight": torch.zeros(1)}
+    found = storage.under(storage.under(tensors, "1"), "network")
+    assert list(found) == ["weight"]
+    assert found["weight"] == 1

@@ -191,3 +191,11 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with a prefix and a dot, named without these."""
+    head = f"{prefix}."
+    return {
+        name.removeprefix(head): tensor for name, tensor in tensors.items() if name.startswith(head)
+    }

@@ -288,7 +288,7 @@ def test_saved_and_loaded_it_scores_to_the_bit(
     assert same(loaded.score(test), fitted.score(test))
     text = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"acts_on"', '"acts"'))
-    with pytest.raises(StorageError, match="does not hold a multitask conformer"):
+    with pytest.raises(StorageError, match="does not hold the system multitask-conformer"):
         load_system(tmp_path)
 
 

@@ -230,7 +230,7 @@ def test_a_foreign_model_is_said(everything: OutlierFlow, tmp_path: Path) -> Non
     tensors, description = storage.load_state(tmp_path)
     description["networks"][0]["variant"] = "OE-DFlow"
     storage.save_state(tmp_path, tensors, {k: description[k] for k in description if k != "sha256"})
-    with pytest.raises(StorageError, match="does not hold outlier exposure with a flow"):
+    with pytest.raises(StorageError, match="does not hold the system outlier-flow"):
         load_system(tmp_path, device="cpu")
 
 

@@ -297,7 +297,7 @@ def _colours(methods: Mapping[str, str]) -> dict[str, str]:
     """Return the name of each method's colour in ``report.css``."""
     others = (method for method in methods if method not in MEANINGS)
     return {method: method for method in methods} | {
-        method: f"other-{number % 4}" for number, method in enumerate(others)
+        method: f"other-{number % 8}" for number, method in enumerate(others)
     }
 
 

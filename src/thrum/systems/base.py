@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from thrum import config as configs
 from thrum import storage
-from thrum.errors import DataError, StorageError
+from thrum.errors import ConfigError, DataError, StorageError
 from thrum.registry import Registry
 from thrum.types import Clip, Progress, Scores
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from thrum.evaluation.report import EmbeddingMaps
 
 
@@ -36,6 +39,8 @@ class System(ABC):
         Told how far the work has come.
     """
 
+    name: ClassVar[str]
+    """As it is registered, and as a saved one says."""
     Config: ClassVar[type[Any]]
 
     def __init__(
@@ -83,14 +88,35 @@ class System(ABC):
                 names = ", ".join("/".join(key) for key in known)
                 raise DataError(f"{'/'.join(clip.machine_key)} was not learnt; there are: {names}")
 
-    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything that scoring needs to `folder`, safetensors and JSON."""
+        tensors, described = self._state()
+        told = {
+            "system": self.name,
+            "seed": self.seed,
+            "config": configs.to_mapping(self.config),
+        }
+        storage.save_state(folder, tensors, {**told, **described})
 
     @classmethod
-    @abstractmethod
     def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; a `StorageError` where it is damaged or of another system."""
+        tensors, described = storage.load_state(folder)
+        try:
+            config = configs.from_mapping(cls.Config, described["config"], where=str(folder))
+            system = cls(config, seed=described["seed"], device=device)
+            system._restore(tensors, described)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ConfigError) as error:
+            raise StorageError(f"{folder} does not hold the system {cls.name}: {error}") from error
+        return system
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what was learnt, for `save`: tensors, and what JSON can say."""
+        raise NotImplementedError
+
+    def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
+        """Take back what `_state` returned, for `load`; what does not fit may raise any error."""
+        raise NotImplementedError
 
 
 SYSTEMS: Registry[System] = Registry(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thrum import config as configs
-from thrum import storage
 from thrum.detectors.knn import KNN
 from thrum.detectors.threshold import gamma_threshold
 from thrum.embedders.store import EmbeddingStore
-from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.errors import DataError, NotFittedError
 from thrum.systems.base import System
 from thrum.systems.baselines.frames import embedded
 from thrum.training import device_of
@@ -54,6 +53,7 @@ class Config:
 class NearestNeighbours(System):
     """Each machine ID's test clips against its own training clips; nothing is learnt, nothing random."""
 
+    name = "knn"
     Config: ClassVar[type[Config]] = Config
 
     def fit(self, clips: Iterable[Clip]) -> Self:
@@ -109,34 +109,18 @@ class NearestNeighbours(System):
             if len(train) > 1
         }
 
-    def save(self, folder: Path) -> None:
-        """Write the training clips' vectors."""
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         keys = self.machine_keys
         tensors = {
             str(number): torch.from_numpy(self.vectors_[key]) for number, key in enumerate(keys)
         }
-        description = {
-            "system": "knn",
-            "seed": self.seed,
-            "config": configs.to_mapping(self.config),
-            "keys": [list(key) for key in keys],
-        }
-        storage.save_state(folder, tensors, description)
+        return tensors, {"keys": [list(key) for key in keys]}
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder)
-        try:
-            config = configs.from_mapping(Config, description["config"], where=str(folder))
-            system = cls(config, seed=description["seed"], device=device)
-            system.vectors_ = {
-                (machine, machine_id): tensors[str(number)].numpy()
-                for number, (machine, machine_id) in enumerate(description["keys"])
-            }
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
-            raise StorageError(f"{folder} does not hold a k-NN baseline: {error}") from error
-        return system
+    def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
+        self.vectors_ = {
+            (machine, machine_id): tensors[str(number)].numpy()
+            for number, (machine, machine_id) in enumerate(described["keys"])
+        }
 
     def _detector(self, train: NDArray[np.float32], method: str) -> KNN:
         detector = KNN(neighbours=self.config.neighbours, metric=self.config.metric)

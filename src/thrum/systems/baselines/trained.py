@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from thrum import config as configs
 from thrum import storage
 from thrum.detectors.threshold import gamma_threshold
 from thrum.embedders.store import EmbeddingStore
-from thrum.errors import ConfigError, DataError, NotFittedError, StorageError, ThrumError
+from thrum.errors import ConfigError, DataError, NotFittedError, ThrumError
 from thrum.systems.base import System
 from thrum.systems.baselines.frames import embedded
 from thrum.systems.baselines.windows import Windows
@@ -101,7 +100,6 @@ class Fitted(Generic[Network]):
 class TrainedBaseline(System, Generic[Network]):
     """A network over windows of frames; a clip's scores are made of those of its windows."""
 
-    name: ClassVar[str]
     methods: ClassVar[tuple[str, ...]]
     fitted_: dict[str, Fitted[Network]]
 
@@ -166,8 +164,7 @@ class TrainedBaseline(System, Generic[Network]):
             for key in fitted.keys
         }
 
-    def save(self, folder: Path) -> None:
-        """Write the networks, what else their scores need, and the thresholds."""
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, groups = {}, []
         for number, (group, fitted) in enumerate(self._learnt().items()):
             for name, value in fitted.network.state_dict().items():
@@ -182,36 +179,21 @@ class TrainedBaseline(System, Generic[Network]):
                     "thresholds": fitted.thresholds,
                 }
             )
-        description = {
-            "system": self.name,
-            "seed": self.seed,
-            "config": configs.to_mapping(self.config),
-            "groups": groups,
-        }
-        storage.save_state(folder, tensors, description)
+        return tensors, {"groups": groups}
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder)
-        try:
-            config = configs.from_mapping(cls.Config, description["config"], where=str(folder))
-            system = cls(config, seed=description["seed"], device=device)
-            system.fitted_ = {}
-            for number, known in enumerate(description["groups"]):
-                keys = tuple((machine, machine_id) for machine, machine_id in known["keys"])
-                network = system._made(known["bands"], keys)
-                network.load_state_dict(_below(tensors, f"{number}.network."))
-                statistics = {
-                    name: value.numpy()
-                    for name, value in _below(tensors, f"{number}.statistics.").items()
-                }
-                system.fitted_[known["group"]] = Fitted(
-                    keys, network, known["bands"], statistics, dict(known["thresholds"])
-                )
-        except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-            raise StorageError(f"{folder} does not hold the system {cls.name}: {error}") from error
-        return system
+    def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
+        self.fitted_ = {}
+        for number, known in enumerate(described["groups"]):
+            keys = tuple((machine, machine_id) for machine, machine_id in known["keys"])
+            own = storage.under(tensors, str(number))
+            network = self._made(known["bands"], keys)
+            network.load_state_dict(storage.under(own, "network"))
+            statistics = {
+                name: value.numpy() for name, value in storage.under(own, "statistics").items()
+            }
+            self.fitted_[known["group"]] = Fitted(
+                keys, network, known["bands"], statistics, dict(known["thresholds"])
+            )
 
     def _learnt(self) -> dict[str, Fitted[Network]]:
         if not hasattr(self, "fitted_"):
@@ -316,12 +298,3 @@ class TrainedBaseline(System, Generic[Network]):
             device=device_of(self.device),
             progress=self.progress,
         )
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with `prefix`, by what follows."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

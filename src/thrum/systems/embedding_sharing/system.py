@@ -39,6 +39,7 @@ class EmbeddingSharing(System):
     these), which is selected.
     """
 
+    name = "embedding-sharing"
     Config: ClassVar[type[Config]] = Config
 
     def fit(self, clips: Iterable[Clip]) -> Self:
@@ -91,7 +92,7 @@ class EmbeddingSharing(System):
             lengths[str(number)] = [len(clip) for clip in frames[key]]
         keys = [list(key) for key in self.machine_keys]
         storage.save_state(folder, tensors, {"keys": keys, "lengths": lengths}, name="embeddings")
-        self.classifier_.save(folder, system="embedding-sharing", seed=self.seed)
+        self.classifier_.save(folder, system=self.name, seed=self.seed)
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto") -> Self:

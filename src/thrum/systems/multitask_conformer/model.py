@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thrum import config as configs
+from thrum import storage
 from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.fitting import Target
 from thrum.systems.multitask_conformer.inputs import Spectrograms
@@ -99,13 +100,7 @@ class TypeModel:
         """Return what `state` described."""
         sizes = configs.from_mapping(Sizes, description["sizes"], where="sizes")
         network = MultitaskNetwork(sizes, config)
-        network.load_state_dict(
-            {
-                name.removeprefix("network."): value
-                for name, value in tensors.items()
-                if name.startswith("network.")
-            }
-        )
+        network.load_state_dict(storage.under(tensors, "network"))
         evaluators = {
             name: Evaluator(number, shrinkage=config.shrinkage).restore(
                 tensors[f"{number}.features"].numpy(), tensors[f"{number}.scales"].numpy()

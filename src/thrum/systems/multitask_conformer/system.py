@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thrum import config as configs
 from thrum import storage
-from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.errors import DataError, NotFittedError
 from thrum.evaluation.report import EmbeddingMaps
 from thrum.features.augment import Augmentation
 from thrum.systems.base import System
@@ -41,6 +40,7 @@ class MultitaskConformer(System):
     one of these seven that was selected for the machine type.
     """
 
+    name = "multitask-conformer"
     Config: ClassVar[type[Config]] = Config
 
     def fit(self, clips: Iterable[Clip]) -> Self:
@@ -112,45 +112,25 @@ class MultitaskConformer(System):
             for machine_id in model.evaluators
         )
 
-    def save(self, folder: Path) -> None:
-        """Write the networks, and features and scales of each machine ID."""
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors: dict[str, torch.Tensor] = {}
         described = []
         for number, machine in enumerate(sorted({machine for machine, _ in self.machine_keys})):
             own, told = self.models_[machine].state()
             tensors |= {f"{number}.{name}": value for name, value in own.items()}
             described.append({"machine": machine, **told})
-        description = {
-            "system": "multitask-conformer",
-            "seed": self.seed,
-            "config": configs.to_mapping(self.config),
-            "types": described,
-        }
-        storage.save_state(folder, tensors, description)
+        return tensors, {"types": described}
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder)
-        try:
-            config = configs.from_mapping(Config, description["config"], where=str(folder))
-            system = cls(config, seed=description["seed"], device=device)
-            system.models_ = {
-                told["machine"]: TypeModel.restored(
-                    {
-                        name.removeprefix(f"{number}."): value
-                        for name, value in tensors.items()
-                        if name.startswith(f"{number}.")
-                    },
-                    told,
-                    config,
-                    device=device_of(device),
-                )
-                for number, told in enumerate(description["types"])
-            }
-        except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-            raise StorageError(f"{folder} does not hold a multitask conformer: {error}") from error
-        return system
+    def _restore(self, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
+        self.models_ = {
+            told["machine"]: TypeModel.restored(
+                storage.under(tensors, str(number)),
+                told,
+                self.config,
+                device=device_of(self.device),
+            )
+            for number, told in enumerate(described["types"])
+        }
 
     def _fitted(
         self,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thrum import storage
 from thrum.detectors.base import Detector
 from thrum.detectors.gmm import GMM
 from thrum.detectors.mahalanobis_knn import MahalanobisKNN
@@ -95,9 +96,7 @@ class InlierModels:
         """Return the models of `tensors`, ready to score."""
         models = cls(sizes)
         models.vectors_ = {
-            name.removeprefix("vectors."): value.numpy()
-            for name, value in tensors.items()
-            if name.startswith("vectors.")
+            name: value.numpy() for name, value in storage.under(tensors, "vectors").items()
         }
         models.detectors_ = {}
         for kind in models.vectors_:

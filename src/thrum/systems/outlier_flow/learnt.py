@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thrum import config as configs
+from thrum import storage
 from thrum.systems.outlier_flow.combining import Members, Pair
 from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.fitting import fit_network, labelled
@@ -139,14 +140,16 @@ class Learnt:
         variant = VARIANTS[description["variant"]]
         shape = configs.from_mapping(Shape, description["shape"], where="shape")
         network = OutlierFlowNetwork(config, variant, shape)
-        network.load_state_dict(under(tensors, "network"))
+        network.load_state_dict(storage.under(tensors, "network"))
         models, training = {}, {}
         for place in description["keys"]:
-            own = under(tensors, str(place))
-            training[keys[place]] = {n: v.numpy() for n, v in under(own, "training").items()}
+            own = storage.under(tensors, str(place))
+            training[keys[place]] = {
+                n: v.numpy() for n, v in storage.under(own, "training").items()
+            }
             if "knn" in variant.families:
                 models[keys[place]] = InlierModels.from_tensors(
-                    config.inlier_sizes, under(own, "models")
+                    config.inlier_sizes, storage.under(own, "models")
                 )
         return cls(
             description["variant"],
@@ -198,9 +201,3 @@ class Learnt:
             segment_frames=segment_frames,
             weighted=config.weighted_machines,
         )
-
-
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix and a dot, without these."""
-    head = f"{prefix}."
-    return {n.removeprefix(head): value for n, value in tensors.items() if n.startswith(head)}

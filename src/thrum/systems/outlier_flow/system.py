@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from thrum import config as configs
 from thrum import storage
 from thrum.detectors.threshold import gamma_threshold
-from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.errors import DataError, NotFittedError
 from thrum.systems.base import System
 from thrum.systems.outlier_flow.combining import (
     Members,
@@ -29,7 +29,7 @@ from thrum.systems.outlier_flow.combining import (
 from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.fitting import conditions_for
 from thrum.systems.outlier_flow.frontend import Spectrograms
-from thrum.systems.outlier_flow.learnt import Learnt, under
+from thrum.systems.outlier_flow.learnt import Learnt
 from thrum.systems.outlier_flow.roles import MachineKey, targets_of
 from thrum.systems.outlier_flow.variants import members_of
 from thrum.training import device_of
@@ -54,6 +54,7 @@ class OutlierFlow(System):
     the ensembles whose variants are all there; `Config.variant` selects.
     """
 
+    name = "outlier-flow"
     Config: ClassVar[type[Config]] = Config
 
     def fit(self, clips: Iterable[Clip]) -> Self:
@@ -137,8 +138,7 @@ class OutlierFlow(System):
             found[key] = gamma_threshold(selected.training)
         return found
 
-    def save(self, folder: Path) -> None:
-        """Write the networks, the inlier models and the training clips' scores."""
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         keys = self.machine_keys
         tensors: dict[str, Tensor] = {}
         networks = []
@@ -146,36 +146,26 @@ class OutlierFlow(System):
             own, network = learnt.state(keys)
             tensors |= {f"{number}.{name}": value for name, value in own.items()}
             networks.append(network)
-        description = {
-            "system": "outlier-flow",
-            "seed": self.seed,
-            "config": configs.to_mapping(self.config),
+        described = {
             "heard": asdict(self.heard_),
             "keys": [list(key) for key in keys],
             "networks": networks,
         }
-        storage.save_state(folder, tensors, description)
+        return tensors, described
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder)
-        try:
-            config = configs.from_mapping(Config, description["config"], where=str(folder))
-            system = cls(config, seed=description["seed"], device=device)
-            system.heard_ = configs.from_mapping(Heard, description["heard"], where=str(folder))
-            keys = [(machine, machine_id) for machine, machine_id in description["keys"]]
-            system.learnt_ = [
-                Learnt.restored(
-                    under(tensors, str(number)), known, config, keys=keys, device=device_of(device)
-                )
-                for number, known in enumerate(description["networks"])
-            ]
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ConfigError) as error:
-            raise StorageError(
-                f"{folder} does not hold outlier exposure with a flow: {error}"
-            ) from error
-        return system
+    def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
+        self.heard_ = configs.from_mapping(Heard, described["heard"], where="heard")
+        keys = [(machine, machine_id) for machine, machine_id in described["keys"]]
+        self.learnt_ = [
+            Learnt.restored(
+                storage.under(tensors, str(number)),
+                known,
+                self.config,
+                keys=keys,
+                device=device_of(self.device),
+            )
+            for number, known in enumerate(described["networks"])
+        ]
 
     def _enters(self, variant: str, member: str) -> bool:
         """Whether a member of a variant enters its score, where no test label decides it."""

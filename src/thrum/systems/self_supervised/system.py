@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from thrum import config as configs
 from thrum import storage
-from thrum.errors import ConfigError, DataError, NotFittedError, StorageError
+from thrum.errors import DataError, NotFittedError
 from thrum.evaluation.report import EmbeddingMaps
 from thrum.systems.base import System
 from thrum.systems.self_supervised.config import Config
@@ -40,6 +40,7 @@ class SelfSupervised(System):
     The scores offered are ``posterior`` (eq. 6) and ``distance`` (eq. 7); `Config.score` selects.
     """
 
+    name = "self-supervised"
     Config: ClassVar[type[Config]] = Config
 
     def fit(self, clips: Iterable[Clip]) -> Self:
@@ -125,50 +126,35 @@ class SelfSupervised(System):
 
     def save(self, folder: Path) -> None:
         """Write the network, the sections' embeddings and, where it is used, wav2vec 2.0."""
-        keys = self.machine_keys
-        tensors = {f"network.{key}": value for key, value in self.network_.state_dict().items()}
-        for number, key in enumerate(keys):
-            tensors[f"embeddings.{number}"] = torch.from_numpy(self.embeddings_[key])
         if self.wav2vec2_ is not None:
             self.wav2vec2_.save(folder / "wav2vec2")
-        description = {
-            "system": "self-supervised",
-            "seed": self.seed,
-            "config": configs.to_mapping(self.config),
-            "keys": [list(key) for key in keys],
-            "sizes": asdict(self.sizes_),
-        }
-        storage.save_state(folder, tensors, description)
+        super().save(folder)
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder)
-        try:
-            config = configs.from_mapping(Config, description["config"], where=str(folder))
-            system = cls(config, seed=description["seed"], device=device)
-            system.sizes_ = configs.from_mapping(Sizes, description["sizes"], where=str(folder))
-            network = SectionClassifier(system.sizes_, config)
-            network.load_state_dict(
-                {
-                    key.removeprefix("network."): value
-                    for key, value in tensors.items()
-                    if key.startswith("network.")
-                }
-            )
-            system.embeddings_ = {
-                (machine, machine_id): tensors[f"embeddings.{number}"].numpy()
-                for number, (machine, machine_id) in enumerate(description["keys"])
-            }
-        except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-            raise StorageError(
-                f"{folder} does not hold a self-supervised classifier: {error}"
-            ) from error
-        system.network_ = network.eval().to(device_of(device))
-        system.wav2vec2_ = (
-            Wav2Vec2Features.load(folder / "wav2vec2") if system.sizes_.wav2vec2 else None
-        )
+        system = super().load(folder, device=device)
+        if system.sizes_.wav2vec2:
+            system.wav2vec2_ = Wav2Vec2Features.load(folder / "wav2vec2")
         return system
+
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        keys = self.machine_keys
+        tensors = {f"network.{key}": value for key, value in self.network_.state_dict().items()}
+        for number, key in enumerate(keys):
+            tensors[f"embeddings.{number}"] = torch.from_numpy(self.embeddings_[key])
+        return tensors, {"keys": [list(key) for key in keys], "sizes": asdict(self.sizes_)}
+
+    def _restore(self, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
+        self.sizes_ = configs.from_mapping(Sizes, described["sizes"], where="sizes")
+        network = SectionClassifier(self.sizes_, self.config)
+        network.load_state_dict(storage.under(tensors, "network"))
+        self.network_ = network.eval().to(device_of(self.device))
+        self.embeddings_ = {
+            (machine, machine_id): tensors[f"embeddings.{number}"].numpy()
+            for number, (machine, machine_id) in enumerate(described["keys"])
+        }
+        self.wav2vec2_ = None
 
     def _possible_features(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Return the features wanted, less those that need a waveform where there is none."""
