@@ -7,17 +7,20 @@ import json
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import thrum
 from records_server import Server, archive, names_2020, names_by_section, serving
+from thrum.bench.tables import load_table
 from thrum.datasets import download, records
 from thrum.datasets.download import Repository, fetch
 from thrum.errors import DatasetError, DownloadError, UnknownNameError
 
-DEV, ADD, EVAL = 3678171, 3727685, 3841772  # 2020
+DEV, ADD, EVAL, TRUTH = 3678171, 3727685, 3841772, 3951620  # 2020
+LIST = "eval_data_list.csv"
 
 
 @pytest.fixture
@@ -35,7 +38,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 {f"eval_data_test_{machine}.zip": archive(names_2020(machine, "eval"))}
             )
         server.records[DEV]["readme.md"] = b"words"
+        server.records[TRUTH] = {LIST: truth_2020("fan", "pump"), "readme.md": b"words"}
         yield server
+
+
+def truth_2020(*machines: str) -> bytes:
+    """Return the list of 2020: the second evaluation clip of each machine ID is an anomaly."""
+    rows = []
+    for machine in machines:
+        rows.append(machine)
+        for name in names_2020(machine, "eval"):
+            file = name.rpartition("/")[2]
+            rows.append(f"{file},original_{file},{int(file.endswith('1.wav'))}")
+    return "\n".join(rows).encode()
 
 
 def get(server: Server, out: Path, **chosen: list[str]) -> list[download.Fetched]:
@@ -56,6 +71,7 @@ def test_2020_whole(server: Server, tmp_path: Path) -> None:
         *("dev_data_fan.zip", "dev_data_pump.zip"),
         *("eval_data_train_fan.zip", "eval_data_train_pump.zip"),
         *("eval_data_test_fan.zip", "eval_data_test_pump.zip"),
+        LIST,
     ]
     content = server.records[DEV]["dev_data_fan.zip"]
     assert fetched[0].md5 == hashlib.md5(content).hexdigest()
@@ -69,6 +85,52 @@ def test_2020_whole(server: Server, tmp_path: Path) -> None:
     }
     assert not list(tmp_path.rglob("*.zip"))
     assert not [path for path in tmp_path.rglob("*") if "part" in path.name]
+
+
+def test_the_truth_comes_with_the_evaluation_data_where_the_reader_looks(
+    server: Server, tmp_path: Path
+) -> None:
+    get(server, tmp_path, only=["fan"], parts=["dev", "add", "eval"])
+    before = thrum.open_dataset(tmp_path).where(split="test")
+    assert [clip.label for clip in before if clip.machine_id == "id_01"] == [None, None]
+    assert [f.file for f in get(server, tmp_path, only=["fan"])] == [LIST]
+    after = thrum.open_dataset(tmp_path).where(split="test")
+    assert [clip.label for clip in after if clip.machine_id == "id_01"] == ["normal", "anomaly"]
+    assert Repository(server.url).plan("dcase2020", tmp_path, only=["fan"]).missing == ()
+    (tmp_path / "ground_truth" / LIST).unlink()
+    plan = Repository(server.url).plan("dcase2020", tmp_path, only=["fan"], parts=["truth"])
+    assert plan.records[0].page == f"{server.url}/records/{TRUTH}"
+    (again,) = fetch(plan, keep=True)
+    assert again.files == {".": 1}
+    assert (tmp_path / "ground_truth" / LIST).read_bytes() == server.records[TRUTH][LIST]
+    assert (tmp_path / ".fetch" / "dcase2020" / LIST).exists()
+
+
+def test_a_table_that_wants_the_truth_names_the_command_that_fetches_it(
+    server: Server, tmp_path: Path
+) -> None:
+    source = load_table("multitask-conformer/table3").sources["data"]
+    source = replace(source, machines=("fan", "pump"))
+    get(server, tmp_path, parts=["dev", "add", "eval"])
+    told = source.missing(tmp_path) or ""
+    assert f"there is no {tmp_path / 'ground_truth' / LIST}" in told
+    _, _, command = told.partition("thrum data fetch ")
+    dataset, _, out, *chosen = command.split()
+    assert out == str(tmp_path)
+    assert chosen == ["--only", "fan,pump,valve,slider"]
+    fetch(Repository(server.url).plan(dataset, Path(out), only=["fan", "pump"]))
+    assert source.missing(tmp_path) is None
+    tested = source.open(tmp_path, tmp_path).where(split="test")
+    assert {clip.machine_id for clip in tested} == {"id_01", "id_03"}
+
+
+def test_a_truth_of_ones_own_is_not_overwritten(server: Server, tmp_path: Path) -> None:
+    own = tmp_path / "ground_truth" / LIST
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(DatasetError, match=f"{LIST} is there already and is not what was down"):
+        get(server, tmp_path, parts=["truth"])
+    assert own.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["dcase2021", "dcase2022", "dcase2023", "dcase2026"])
@@ -130,6 +192,7 @@ def test_the_plan_tells_licence_and_size_and_fetches_no_file(
     sizes = [len(server.records[DEV]["dev_data_fan.zip"])]
     sizes += [len(server.records[ADD]["eval_data_train_fan.zip"])]
     sizes += [len(server.records[EVAL]["eval_data_test_fan.zip"])]
+    sizes += [len(server.records[TRUTH][LIST])]
     assert plan.licence == "CC BY-NC-SA 4.0"
     assert plan.download_bytes == sum(sizes)
     assert plan.disk_bytes() == int(1.5 * sum(sizes)) + max(sizes)
@@ -338,6 +401,7 @@ def test_the_table_of_known_checksums_names_archives_of_its_parts() -> None:
         ("mimii", "-6_dB_fan.zip", [("-6_dB", ("fan", 1))]),
         ("mimii", "6_dB_fan.zip", [("6_dB", ("fan", 1))]),
         ("mimii", "6_dB_../x.zip", []),
+        ("dcase2020", "eval_data_list.csv", [("truth", ("", 1))]),
     ],
 )
 def test_names_of_archives(

@@ -25,7 +25,7 @@ def fetch(
     parts: str = typer.Option(
         "",
         metavar="dev,add,eval",
-        help="These parts; else all. Of mimii the parts are 6_dB, 0_dB and -6_dB.",
+        help="These parts; else all. dcase2020 has also truth; mimii has 6_dB, 0_dB and -6_dB.",
     ),
     yes: bool = typer.Option(False, "--yes", help="Agree to licence and size beforehand."),
     keep: bool = typer.Option(False, "--keep", help="Keep the archives, in DIR/.fetch."),

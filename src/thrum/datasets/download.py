@@ -17,7 +17,7 @@ from typing import Any
 
 from thrum import storage
 from thrum.datasets.records import KNOWN_MD5, LICENCES, PARTS, ZENODO, Part
-from thrum.datasets.unpack import DamagedArchiveError, count_files, free_bytes, unpack
+from thrum.datasets.unpack import DamagedArchiveError, count_files, free_bytes, place, unpack
 from thrum.download import checksum, download, read_json
 from thrum.errors import DatasetError, DownloadError, UnknownNameError
 from thrum.types import Progress
@@ -45,7 +45,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Archive:
-    """One machine of one part; `md5` is None where none was published."""
+    """One machine of one part, or a file about all, without a machine.
+
+    `md5` is None where none was published.
+    """
 
     dataset: str
     part: str
@@ -119,7 +122,7 @@ class Repository:
         Parameters
         ----------
         only
-            The machines; none means all.
+            The machines; none means all. What is about all machines is always in.
         parts
             The parts by name; none means all.
 
@@ -144,9 +147,9 @@ class Repository:
             for part in chosen
             for archive in self._archives(dataset, part, contents[part.record])
         ]
-        machines = {archive.machine for archive in archives}
-        wanted = {_known(f"machine in {dataset}", machine, machines) for machine in only}
-        archives = [archive for archive in archives if not only or archive.machine in wanted]
+        machines = {archive.machine for archive in archives} - {""}
+        wanted = {_known(f"machine in {dataset}", name, machines) for name in only if machines}
+        archives = [one for one in archives if not only or one.machine in {"", *wanted}]
         complete = [archive for archive in archives if _is_complete(archive, out)]
         missing = [archive for archive in archives if archive not in complete]
         return Plan(
@@ -184,8 +187,8 @@ class Repository:
                 latest[machine] = revision, archive
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DownloadError(
-                f"{url} lists its files otherwise than thrum expects ({error!r}): download the "
-                f"archives called {part.archive} from there by hand and unpack them to {part.folder}"
+                f"{url} lists its files otherwise than thrum expects ({error!r}): download what is "
+                f"called {part.archive} from there by hand, and unpack archives, to {part.folder}"
             ) from error
         if not latest:
             raise DownloadError(
@@ -242,13 +245,16 @@ def _fetch(archive: Archive, out: Path, *, keep: bool, progress: Progress | None
             progress=_staged(progress, f"{archive.file}, MB", divided_by=_MB),
         )
     try:
-        files = unpack(
-            path,
-            out / archive.folder,
-            machine=archive.machine,
-            temporary=path.with_name(f"{archive.file}.unpacking"),
-            progress=_staged(progress, f"{archive.file}, files"),
-        )
+        if archive.machine:
+            files = unpack(
+                path,
+                out / archive.folder,
+                machine=archive.machine,
+                temporary=path.with_name(f"{archive.file}.unpacking"),
+                progress=_staged(progress, f"{archive.file}, files"),
+            )
+        else:
+            files = place(path, out / archive.folder)
     except DamagedArchiveError as error:
         path.unlink(missing_ok=True)
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""Where the public datasets lie: one table of parts, by number of the record and name of the archives.
+"""Where the public datasets lie: one table of parts, by number of the record and name of the files.
 
 Machines, sizes and MD5s are what a record lists. The MD5s that are known from elsewhere stand here, so
 that a record whose files change is noticed; so do the licences of which the authors' words are known.
@@ -14,16 +14,17 @@ ZENODO = "https://zenodo.org"
 
 
 class Part(NamedTuple):
-    """One part of a dataset: those archives of a record that are called alike, one a machine.
+    """One part of a dataset: those archives of a record that are called alike, one a machine; or one file.
 
     Attributes
     ----------
     name
         What ``--parts`` calls it.
     archive
-        What the archives are called; a corrected one ends in ``_r2.zip``.
+        What the archives are called; a corrected one ends in ``_r2.zip``. Without ``<machine>`` it is a
+        file about all machines, and no archive.
     folder
-        Where they are unpacked, below the folder of the dataset.
+        Where they are unpacked, or the file is put, below the folder of the dataset.
     """
 
     name: str
@@ -32,7 +33,9 @@ class Part(NamedTuple):
     folder: str
 
     def machine(self, file: str) -> tuple[str, int] | None:
-        """Return the machine and the revision of the archive `file`, None where it is not one."""
+        """Return the machine and the revision of `file`, None where it is not of this part."""
+        if "<machine>" not in self.archive:
+            return ("", 1) if file == self.archive else None
         before, after = re.escape(self.archive.removesuffix(".zip")).split("<machine>")
         match = re.fullmatch(rf"{before}([A-Za-z0-9]+){after}(?:_r(\d+))?\.zip", file)
         return (match[1], int(match[2] or 1)) if match else None
@@ -53,6 +56,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("dev", 3678171, "dev_data_<machine>.zip", "dev_data"),
         Part("add", 3727685, "eval_data_train_<machine>.zip", "eval_data"),
         Part("eval", 3841772, "eval_data_test_<machine>.zip", "eval_data"),
+        Part("truth", 3951620, "eval_data_list.csv", "ground_truth"),
     ),
     "dcase2021": _year(4562016, 4660992, 4884786, archive="dev_data_<machine>.zip"),
     "dcase2022": _year(6355122, 6462969, 6586456),
@@ -65,7 +69,10 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         for snr in (6, 0, -6)
     ),
 }
-"""The parts of each dataset. Of DCASE: development, additional training, and evaluation data."""
+"""The parts of each dataset. Of DCASE: development, additional training, and evaluation data.
+
+The truth of the evaluation data is a file of a record in 2020 only.
+"""
 
 LICENCES: Mapping[str, str] = {
     "dcase2020": "CC BY-NC-SA 4.0",

@@ -9,10 +9,11 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from thrum import storage
 from thrum.audio import SUFFIXES
 from thrum.errors import DatasetError
 from thrum.types import Progress
@@ -77,6 +78,22 @@ def unpack(
     return dict(Counter(path.parent.as_posix() for path in members))
 
 
+def place(file: Path, folder: Path) -> dict[str, int]:
+    """Copy a file that is no archive into `folder`; return what `unpack` returns.
+
+    Raises
+    ------
+    DatasetError
+        Where another file lies there under its name.
+    StorageError
+        Where the disk is full.
+    """
+    with _errors(file):
+        _refuse_to_overwrite(file.parent, folder, [PurePosixPath(file.name)])
+        storage.write_bytes(folder / file.name, file.read_bytes())
+    return {".": 1}
+
+
 def count_files(folder: Path) -> int:
     """Return how many files lie in `folder` itself; none where it is missing."""
     return sum(path.is_file() for path in folder.iterdir()) if folder.is_dir() else 0
@@ -125,14 +142,14 @@ def _require_space(archive: Path, members: Members, folder: Path) -> None:
         )
 
 
-def _refuse_to_overwrite(temporary: Path, folder: Path, members: Members) -> None:
-    for path in members:
+def _refuse_to_overwrite(temporary: Path, folder: Path, paths: Iterable[PurePosixPath]) -> None:
+    for path in paths:
         present = folder / path
         if present.exists() and not (
             present.is_file() and filecmp.cmp(temporary / path, present, shallow=False)
         ):
             raise DatasetError(
-                f"{present} is there already and is not what the archive holds: move it away and "
+                f"{present} is there already and is not what was downloaded: move it away and "
                 f"run the same command again"
             )
 
