@@ -102,3 +102,11 @@ def test_fusion_refuses_what_it_was_not_fitted_on() -> None:
         Fusion().fit({"a": np.zeros(2)}).combine({"b": np.zeros(1)})
     with pytest.raises(DataError, match="at least one kind"):
         Fusion().fit({})
+
+
+@pytest.mark.parametrize(("level", "noise"), [(0.0, 1e-9), (1e3, 1e-5), (0.0, 0.0)])
+def test_scores_that_differ_by_rounding_are_not_blown_up(level: float, noise: float) -> None:
+    equal = level + noise * np.random.default_rng(0).normal(size=9)
+    fusion = Fusion().fit({"equal": equal, "other": np.arange(9.0)})
+    combined = fusion.combine({"equal": np.array([level + 2.0]), "other": np.array([4.0])})
+    np.testing.assert_allclose(combined, [1.0], rtol=1e-3)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
 from thrum.detectors.mahalanobis import Mahalanobis
+from thrum.detectors.mahalanobis_knn import MahalanobisKNN
 from thrum.errors import DataError
 
 RANDOM = np.random.default_rng(0)
@@ -64,3 +65,17 @@ def test_directions_that_do_not_vary_are_no_obstacle() -> None:
         assert scores[1] > 1e3 * scores[0] or shrinkage is None
     same = Mahalanobis().fit(np.ones((4, 3)))
     assert same.anomaly_score(np.ones((1, 3))) == 0
+
+
+@pytest.mark.parametrize("detector", [Mahalanobis, MahalanobisKNN])
+@pytest.mark.parametrize("count", [2, 12])
+def test_two_clips_give_distances_of_a_usual_size(
+    detector: type[Mahalanobis | MahalanobisKNN], count: int
+) -> None:
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        clips = np.repeat(random.normal(size=(2, 128)), count // 2, axis=0)
+        clips += 1e-4 * random.normal(size=clips.shape)  # the segments of a clip are nearly equal
+        scores = detector().fit(clips).anomaly_score(random.normal(size=(9, 128)))
+        assert (scores > 1).all()
+        assert (scores < 100).all()

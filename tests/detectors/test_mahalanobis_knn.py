@@ -12,7 +12,8 @@ NEW = RANDOM.normal(size=(7, 4))
 
 
 def test_the_distance_is_that_of_the_shrunk_covariance() -> None:
-    precision = Mahalanobis().fit(X).precision_
+    whitening = Mahalanobis().fit(X).whitening_
+    precision = whitening @ whitening.T
     differences = NEW[:, None] - X[None]  # (7, 50, 4)
     squared = np.einsum("bnd,de,bne->bn", differences, precision, differences)
     wanted = np.sort(np.sqrt(squared), axis=1)[:, :3].mean(axis=1)

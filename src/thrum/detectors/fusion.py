@@ -12,6 +12,9 @@ from thrum.errors import DataError, NotFittedError
 
 Combination = Literal["sum", "maximum"]
 
+NOISE = 1e-6, 1e-7
+"""Of the mean, and in itself: scores that deviate by less are taken for equal but for rounding."""
+
 
 class Fusion:
     """Brings scores of different kinds to one scale and combines them.
@@ -38,7 +41,9 @@ class Fusion:
         if not left_out:
             raise DataError("Fusion wants at least one kind of score, got none")
         self.means_ = {kind: float(np.mean(scores)) for kind, scores in left_out.items()}
-        self.deviations_ = {kind: float(np.std(scores)) or 1.0 for kind, scores in left_out.items()}
+        self.deviations_ = {
+            kind: _deviation(scores, self.means_[kind]) for kind, scores in left_out.items()
+        }
         return self
 
     def combine(self, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -55,3 +60,9 @@ class Fusion:
             return np.asarray(standardised.max(axis=0))
         weights = np.array([self.weights.get(kind, 1.0) for kind in kinds])
         return np.asarray(weights @ standardised / weights.sum())
+
+
+def _deviation(scores: NDArray[np.float64], mean: float) -> float:
+    """Return the deviation of scores; 1 where they are equal but for rounding, which must not be blown up."""
+    deviation = float(np.std(scores))
+    return deviation if deviation > NOISE[0] * abs(mean) + NOISE[1] else 1.0

@@ -11,6 +11,8 @@ from thrum.detectors.base import Detector, Vectors
 from thrum.errors import DataError
 
 FOLDS = 10
+LEAST_VARIANCE = 1e-6
+"""Of the mean over all directions: what a direction has at least, so that one without any does not decide."""
 
 
 class Mahalanobis(Detector):
@@ -26,7 +28,8 @@ class Mahalanobis(Detector):
     ----------
     shrinkage
         λ, from 0 (the plain Mahalanobis distance) to 1 (Euclidean, up to a factor). None takes that of Ledoit
-        and Wolf (2004), the best in the mean square, which goes to 0 as vectors become many.
+        and Wolf (2004), the best in the mean square, which goes to 0 as vectors become many; but 1/N at least
+        of N ≤ D vectors, from which it is itself poorly told: of any two it would be 0.
     """
 
     def __init__(self, *, shrinkage: float | None = None) -> None:
@@ -43,13 +46,13 @@ class Mahalanobis(Detector):
                 f"{X.shape[1]} dimensions: set shrinkage above 0, or None for Ledoit and Wolf's"
             )
         self.vectors_ = X
-        self.mean_, self.precision_ = self._estimated(X)
+        self.mean_, self.whitening_ = self._estimated(X)
         return self
 
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
         """Return the distance (B,) of vectors (B, D)."""
         self._require_fitted("mean_")
-        return _distance(self._checked(X), self.mean_, self.precision_)
+        return _distance(self._checked(X), self.mean_, self.whitening_)
 
     def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score the training vectors (N,) themselves, each by mean and covariance without its own group (N,).
@@ -69,23 +72,24 @@ class Mahalanobis(Detector):
         return scores
 
     def _estimated(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean (D,) and inverse covariance (D, D) of vectors (N, D)."""
-        from sklearn.covariance import ledoit_wolf, shrunk_covariance
+        """Return mean (D,) and W (D, D) with W Wᵀ = Σ⁻¹ of vectors (N, D)."""
+        from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
 
         mean = X.mean(axis=0)
         centred = X - mean
-        if self.shrinkage is None:
-            covariance, _ = ledoit_wolf(centred, assume_centered=True)
-        else:
-            covariance = shrunk_covariance(centred.T @ centred / len(X), self.shrinkage)
-        # A direction in which nothing varies at all counts as one that hardly does.
-        floor = np.finfo(np.float64).eps * max(1.0, float(np.trace(covariance)))
-        return mean, np.linalg.inv(covariance + floor * np.eye(X.shape[1]))
+        shrinkage = self.shrinkage
+        if shrinkage is None:
+            shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+            if len(X) <= X.shape[1]:
+                shrinkage = max(shrinkage, 1 / len(X))
+        covariance = shrunk_covariance(centred.T @ centred / len(X), shrinkage)
+        variances, axes = np.linalg.eigh(covariance)
+        mean_variance = float(variances.mean())
+        least = LEAST_VARIANCE * mean_variance if mean_variance > 0 else 1.0
+        return mean, axes / np.sqrt(np.maximum(variances, least))
 
 
 def _distance(
-    X: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]
+    X: NDArray[np.float64], mean: NDArray[np.float64], whitening: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    centred = X - mean
-    squared = np.einsum("bd,de,be->b", centred, precision, centred)
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
+    return np.asarray(np.linalg.norm((X - mean) @ whitening, axis=1))

@@ -31,8 +31,8 @@ class MahalanobisKNN(KNN):
     def fit(self, X: Vectors) -> Self:
         """Keep the normal vectors (N, D), two at least, and learn their covariance."""
         X = self._checked(X)
-        # Σ⁻¹ = L Lᵀ: the Euclidean distance of x L and y L is the Mahalanobis distance of x and y.
-        self.whitening_ = np.linalg.cholesky(Mahalanobis().fit(X).precision_)
+        # Σ⁻¹ = W Wᵀ: the Euclidean distance of x W and y W is the Mahalanobis distance of x and y.
+        self.whitening_ = Mahalanobis().fit(X).whitening_
         return super().fit(X @ self.whitening_)
 
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
