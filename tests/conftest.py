@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -14,6 +16,19 @@ import torch
 torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """How many more files than now may be open while the test runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    more = 40
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(more)]
+    for each in opened:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(opened) + 1, hard))
+    yield more
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(scope="session")

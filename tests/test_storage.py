@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,49 @@ def test_arrays_and_json(tmp_path: Path) -> None:
         storage.read_json(tmp_path / "bad.json")
     with pytest.raises(ValueError, match="not JSON compliant"):
         storage.write_json(tmp_path / "nan.json", {"score": float("nan")})
+
+
+def test_an_array_is_mapped_as_it_was_written_and_cannot_be_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    for array in (np.arange(24.0).reshape(4, 6), np.asfortranarray(np.eye(3)), np.zeros((0, 5))):
+        storage.write_array(path, array)
+        mapped = storage.read_array(path)
+        assert (mapped.dtype, mapped.shape) == (array.dtype, array.shape)
+        assert mapped.flags.f_contiguous == array.flags.f_contiguous
+        np.testing.assert_array_equal(mapped, array)
+        with pytest.raises(ValueError, match="read-only"):
+            mapped[...] = 1
+    storage.write_array(path, np.arange(24.0))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(StorageError, match="is not a readable"):
+        storage.read_array(path)
+
+
+def test_mapped_arrays_keep_no_files_open(tmp_path: Path, few_files: int) -> None:
+    arrays = []
+    for number in range(3 * few_files):
+        path = tmp_path / f"{number}.npy"
+        storage.write_array(path, np.full(4, number))
+        arrays.append(storage.read_array(path))
+    assert [int(array[0]) for array in arrays] == list(range(3 * few_files))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_too_many_open_files_are_told_from_a_bad_file(
+    tmp_path: Path, few_files: int, left: int
+) -> None:
+    path = tmp_path / "a.npy"
+    storage.write_array(path, np.arange(4.0))
+    with ExitStack() as stack:
+        held = []
+        with suppress(OSError):
+            while True:
+                held.append(stack.enter_context(path.open("rb")))
+        for file in held[:left]:
+            file.close()
+        with pytest.raises(StorageError, match="Too many open files.* ulimit -n"):
+            storage.read_array(path)
+    np.testing.assert_array_equal(storage.read_array(path), np.arange(4.0))
 
 
 def test_a_checkpoint_round_trip(tmp_path: Path) -> None:

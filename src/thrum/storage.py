@@ -6,6 +6,7 @@ file or the new one, whatever is killed when.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from thrum.errors import StorageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -78,16 +80,35 @@ def write_array(path: Path, array: NDArray[Any]) -> str:
 
 
 def read_array(path: Path, *, mapped: bool = True) -> NDArray[Any]:
-    """Return the array in a ``.npy`` file, memory-mapped unless told otherwise."""
+    """Return the array in a ``.npy`` file, memory-mapped unless told otherwise; read-only if mapped.
+
+    A mapped array keeps no file open: there may be as many as one likes.
+    """
     import numpy as np
 
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        return _mapped(path, array) if isinstance(array, np.memmap) else array
     except FileNotFoundError as error:
         raise StorageError(f"{path} is missing") from error
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError) as error:
         raise StorageError(f"{path} is not a readable .npy file: {error}") from error
-    return array
+    except (OSError, RuntimeError) as error:
+        full = os.strerror(errno.EMFILE) in str(error)
+        advice = "; raise the limit of open files: ulimit -n" if full else ""
+        raise StorageError(f"cannot read {path}: {error}{advice}") from error
+
+
+def _mapped(path: Path, array: np.memmap[Any, Any]) -> NDArray[Any]:
+    """Return `array` mapped anew, by torch: NumPy's mapping holds a file descriptor as long as it lives."""
+    import numpy as np
+    import torch
+
+    content = torch.from_file(str(path), size=path.stat().st_size, dtype=torch.uint8).numpy()
+    content.flags.writeable = False  # private pages, but shared by all who hold the array
+    return np.ndarray(
+        array.shape, array.dtype, buffer=content, offset=array.offset, strides=array.strides
+    )
 
 
 def sha256(path: Path) -> str:

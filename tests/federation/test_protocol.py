@@ -178,6 +178,18 @@ def test_pieces_that_have_arrived_are_not_asked_for_again(tmp_path: Path, data: 
         assert len(sent) == len(set(sent)) == 2  # 20 clips, 16 a piece
 
 
+@pytest.mark.parametrize("algorithm", [1, 2])
+def test_more_pieces_than_files_may_be_open(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, few_files: int, algorithm: Any
+) -> None:
+    monkeypatch.setattr("thrum.federation.site.CLIPS_PER_PIECE", 1)
+    taken = sites(tmp_path, data)
+    server(tmp_path).collaborate(taken, algorithm=algorithm)
+    pieces = list((tmp_path / "server" / "pieces").rglob("*.npy"))
+    assert len(pieces) > few_files
+    assert all(own.score() for own in taken.values())
+
+
 def test_changed_recordings_are_asked_for_again(tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
 

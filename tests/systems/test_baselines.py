@@ -35,6 +35,20 @@ def fitted(dataset: Dataset, config: Config = QUICK, **settings: object) -> Auto
     return system.fit(dataset.where(split="train"))
 
 
+def test_more_shards_than_files_may_be_open(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_files: int
+) -> None:
+    monkeypatch.setattr("thrum.embedders.store.CLIPS_PER_SHARD", 1)
+    more = open_dataset(machines.write_arrays(tmp_path / "arrays", clips=20))
+    system = fitted(more, folder=tmp_path / "work")
+    assert len(list((tmp_path / "work" / "embeddings").glob("*.npy"))) > few_files
+    monkeypatch.undo()
+    np.testing.assert_array_equal(
+        system.score(more.where(split="test")).columns["mse"],
+        fitted(more).score(more.where(split="test")).columns["mse"],
+    )
+
+
 def test_one_network_serves_all_machine_ids_of_a_type(dataset: Dataset, tmp_path: Path) -> None:
     system = fitted(dataset)
     assert list(system.fitted_) == ["Press"]

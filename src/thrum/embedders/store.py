@@ -35,7 +35,7 @@ from thrum.types import Clip, Progress
 CLIPS_PER_SHARD = 16
 """A shard is what one upload carries: some 20 MB at most (OpenL3-6144 has 1.2 MB a clip)."""
 OPEN_SHARDS = 128
-"""Shards kept memory-mapped at a time; each holds a file descriptor."""
+"""Shards kept memory-mapped at a time."""
 
 
 class EmbeddingStore:
