@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,39 +16,68 @@ X = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 5)).astype(np.flo
 Y = X @ torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
 
 
+Place = tuple[int, int]  # an epoch, a batch in it
+BATCHES = 4  # an epoch
+
+
 class KilledError(Exception):  # what a kill is to a process
     pass
 
 
 def fit(
-    epochs: int, *, checkpoint: Path | None = None, stop_after: int | None = None, seed: int = 0
+    epochs: int,
+    *,
+    checkpoint: Path | None = None,
+    seconds: float = 0.0,
+    killed_at: Place | None = None,
+    seen: list[Place] | None = None,
+    seed: int = 0,
+    optimizer: str = "AdamW",
+    device: str = "cpu",
 ):
+    """Train a small model; `seen` gets the place of each loss that is computed."""
     torch.manual_seed(1)
-    model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.1), nn.BatchNorm1d(8), nn.Linear(8, 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=4 * 12)
+    layers = nn.Linear(5, 8), nn.Dropout(0.1), nn.BatchNorm1d(8), nn.Linear(8, 1)
+    model = nn.Sequential(*layers).to(device)
+    settings = {"momentum": 0.9} if optimizer == "SGD" else {}
+    stepped = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01, **settings)
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[Tensor]:
-        if epoch == stop_after:
+    def batches(epoch: int, random: np.random.Generator) -> Iterator[tuple[Place, Tensor, Tensor]]:
+        for number, rows in enumerate(torch.from_numpy(random.permutation(64)).split(16)):
+            yield (epoch, number), rows, 0.01 * torch.randn(16, 5)  # PyTorch's generator plays in
+
+    def loss_of(batch: tuple[Place, Tensor, Tensor]) -> Tensor:
+        place, rows, noise = batch
+        if seen is not None:
+            seen.append(place)
+        if place == killed_at:
             raise KilledError
-        yield from torch.from_numpy(random.permutation(64)).split(16)
-
-    def loss_of(rows: Tensor) -> Tensor:
-        return (model(X[rows])[:, 0] - Y[rows]).square().mean()
+        outputs = model((X[rows] + noise).to(device))[:, 0]
+        return (outputs - Y[rows].to(device)).square().mean()
 
     losses = training.train(
         model,
         batches=batches,
         loss_of=loss_of,
-        optimizer=optimizer,
-        scheduler=scheduler,
+        optimizer=stepped,
+        scheduler=torch.optim.lr_scheduler.OneCycleLR(stepped, 0.01, total_steps=BATCHES * 12),
         epochs=epochs,
         seed=seed,
         checkpoint=checkpoint,
-        checkpoint_seconds=0.0,
+        checkpoint_seconds=seconds,
         fingerprint="this",
     )
     return model, losses
+
+
+def assert_same(model: nn.Module, other: nn.Module) -> None:
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def places(epochs: int, *, start: Place = (0, 0)) -> list[Place]:
+    every = [(epoch, number) for epoch in range(epochs) for number in range(BATCHES)]
+    return every[every.index(start) :]
 
 
 def test_the_loss_falls_and_the_model_ends_in_evaluation_mode() -> None:
@@ -56,14 +86,68 @@ def test_the_loss_falls_and_the_model_ends_in_evaluation_mode() -> None:
     assert not model.training
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole, losses = fit(12)
-    with pytest.raises(KilledError):
-        fit(12, checkpoint=tmp_path / "c.safetensors", stop_after=7)
-    resumed, resumed_losses = fit(12, checkpoint=tmp_path / "c.safetensors")
+@pytest.mark.parametrize("kills", [[(0, 1)], [(2, 0)], [(1, 1), (1, 3), (4, 2)]])
+@pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    tmp_path: Path, kills: list[Place], optimizer: str
+) -> None:
+    whole, losses = fit(6, optimizer=optimizer)
+    settings = {"checkpoint": tmp_path / "c.safetensors", "optimizer": optimizer}
+    for place in kills:
+        with pytest.raises(KilledError):
+            fit(6, killed_at=place, **settings)
+    seen: list[Place] = []
+    resumed, resumed_losses = fit(6, seen=seen, **settings)
     assert resumed_losses == losses
-    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+    assert_same(resumed, whole)
+    assert seen == places(6, start=kills[-1])  # what is done is not computed again
+    assert fit(6, seen=seen, **settings)[1] == losses
+    assert seen == places(6, start=kills[-1])  # nor is anything after the end
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+def test_a_killed_run_on_a_gpu_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole, losses = fit(3, device="cuda")
+    settings = {"checkpoint": tmp_path / "c.safetensors", "device": "cuda"}
+    with pytest.raises(KilledError):
+        fit(3, killed_at=(1, 2), **settings)
+    resumed, resumed_losses = fit(3, **settings)
+    assert resumed_losses == losses
+    assert_same(resumed, whole)
+
+
+def test_so_much_time_is_between_two_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Place] = []
+    saved: list[int] = []
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: 8.0 * len(seen)))
+    monkeypatch.setattr(training.storage, "save_tensors", lambda *_: saved.append(len(seen)))
+    fit(2, checkpoint=tmp_path / "c.safetensors", seconds=20.0, seen=seen)
+    assert saved == [3, 6, 8]  # batches of 8 s
+
+
+@pytest.mark.parametrize("batches_kept", [True, False])
+def test_a_training_goes_on_from_the_end_of_an_epoch(tmp_path: Path, batches_kept: bool) -> None:
+    path = tmp_path / "c.safetensors"
+    fit(3, checkpoint=path)
+    if not batches_kept:  # as in versions that kept whole epochs alone
+        tensors, description = training.storage.load_tensors(path)
+        training.storage.save_tensors(
+            path,
+            {name: value for name, value in tensors.items() if not name.startswith("generator.")},
+            {
+                name: value
+                for name, value in description.items()
+                if name not in {"batches", "total"}
+            },
+        )
+    seen: list[Place] = []
+    model, losses = fit(6, checkpoint=path, seen=seen)
+    whole, whole_losses = fit(6)
+    assert losses == whole_losses
+    assert_same(model, whole)
+    assert seen == places(6, start=(3, 0))
 
 
 def test_the_seed_decides_all() -> None:
@@ -83,17 +167,23 @@ def test_a_checkpoint_of_something_else_is_not_used(tmp_path: Path) -> None:
     assert description["fingerprint"] == "this"
 
 
-def test_a_loss_that_is_not_finite_is_an_error() -> None:
+def test_a_loss_that_is_not_finite_is_an_error_at_once(tmp_path: Path) -> None:
     model = nn.Linear(1, 1)
+    path = tmp_path / "c.safetensors"
     with pytest.raises(ThrumError, match="the loss is nan in epoch 1; lower the learning rate"):
         training.train(
             model,
-            batches=lambda *_: [torch.tensor([[float("nan")]])],
+            batches=lambda *_: torch.tensor([1.0, float("nan"), 1.0]).reshape(3, 1, 1),
             loss_of=lambda batch: model(batch).sum(),
             optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
             epochs=1,
             seed=0,
+            checkpoint=path,
+            checkpoint_seconds=0.0,
         )
+    tensors, description = training.storage.load_tensors(path)
+    assert description["batches"] == 1
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 def test_devices() -> None:

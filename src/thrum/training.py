@@ -1,13 +1,16 @@
 """One plain training loop: seed, device, optimiser, progress, checkpoint, resume.
 
-Every epoch draws its randomness from ``(seed, epoch)`` alone, so that a run that was killed and resumed
-ends with the very weights of one that was not.
+Every epoch draws its randomness from ``(seed, epoch)`` alone, and a checkpoint within one keeps the state
+of PyTorch's generators, so that a run that was killed and resumed ends with the very weights of one that
+was not.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +66,7 @@ def train(
         Trained in place; left in evaluation mode. Everything the loss learns must be part of it.
     batches
         The batches of an epoch, from its number (from 0) and a generator that decides their order and
-        augmentation.
+        augmentation. A resumed run draws those that are done once more, but not their losses.
     loss_of
         The loss of one batch, a scalar.
     optimizer
@@ -75,8 +78,9 @@ def train(
     scheduler
         Stepped after each batch.
     checkpoint
-        A file to keep the state in, at most every `checkpoint_seconds`, so that a killed run goes on from
-        there. None keeps nothing.
+        A file to keep the state in, between two batches, at most every `checkpoint_seconds`, and at the
+        end, so that a killed run goes on from there. None keeps nothing. Files of versions that kept
+        whole epochs alone are understood.
     fingerprint
         What the training depends on; a checkpoint of another fingerprint is not resumed but replaced.
     progress, stage
@@ -87,91 +91,126 @@ def train(
     ThrumError
         Where the loss is no longer finite.
     """
-    losses = _resume(checkpoint, fingerprint, model, optimizer, scheduler) if checkpoint else []
+    kept = checkpoint and _Checkpoint(checkpoint, fingerprint, model, optimizer, scheduler)
+    done = kept.load() if kept else _Done()
     saved_at = time.monotonic()
-    for epoch in range(len(losses), epochs):
+    for epoch in range(len(done.losses), epochs):
         own_seed = epoch_seed(seed, epoch)
         torch.manual_seed(own_seed)  # dropout and the like
         model.train()
-        total, count = 0.0, 0
-        for batch in batches(epoch, np.random.default_rng(own_seed)):
+        left = iter(batches(epoch, np.random.default_rng(own_seed)))
+        if done.batches:
+            for _ in islice(left, done.batches):
+                pass
+            _set_generators(model, done.generators)
+        for batch in left:
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            total, count = total + loss.item(), count + 1
-        losses.append(total / max(count, 1))
-        if not np.isfinite(losses[-1]):
-            raise ThrumError(
-                f"{stage}: the loss is {losses[-1]} in epoch {epoch + 1}; lower the learning rate"
-            )
+            value = loss.item()
+            if not np.isfinite(value):
+                raise ThrumError(
+                    f"{stage}: the loss is {value} in epoch {epoch + 1}; lower the learning rate"
+                )
+            done.batches, done.total = done.batches + 1, done.total + value
+            if kept and time.monotonic() - saved_at > checkpoint_seconds:
+                kept.save(done)
+                saved_at = time.monotonic()
+        done = _Done([*done.losses, done.total / max(done.batches, 1)])
         if progress is not None:
             progress(stage, epoch + 1, epochs)
-        last = epoch + 1 == epochs
-        if checkpoint and (last or time.monotonic() - saved_at > checkpoint_seconds):
-            _save(checkpoint, fingerprint, model, optimizer, scheduler, losses)
-            saved_at = time.monotonic()
+        if kept and epoch + 1 == epochs:
+            kept.save(done)
     model.eval()
-    return losses
+    return done.losses
 
 
-def _save(
-    path: Path,
-    fingerprint: str,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    losses: list[float],
-) -> None:
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    plain: dict[str, dict[str, Any]] = {}
-    state = optimizer.state_dict()
-    for index, entries in state["state"].items():
-        for key, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value
-            else:
-                plain.setdefault(str(index), {})[key] = value
-    description = {
-        "fingerprint": fingerprint,
-        "losses": losses,
-        "optimizer_values": plain,
-        "optimizer_groups": state["param_groups"],
-        "scheduler": scheduler.state_dict() if scheduler else None,
-    }
-    storage.save_tensors(path, tensors, description)
+@dataclass
+class _Done:
+    """How far a training is: the mean loss of each whole epoch, and its place within the next."""
+
+    losses: list[float] = field(default_factory=list)
+    batches: int = 0
+    total: float = 0.0  # the sum of these batches' losses
+    generators: dict[str, Tensor] = field(default_factory=dict)  # after them, read from a file
 
 
-def _resume(
-    path: Path,
-    fingerprint: str,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-) -> list[float]:
-    """Bring model, optimiser and schedule to the checkpoint's state; return its losses."""
-    if not path.exists():
-        return []
-    try:
-        tensors, description = storage.load_tensors(path)
-    except StorageError:
-        return []  # an unreadable checkpoint costs time, nothing else
-    if description.get("fingerprint") != fingerprint:
-        return []
-    model.load_state_dict(
-        {key.removeprefix("model."): t for key, t in tensors.items() if key.startswith("model.")}
-    )
-    state: dict[int, dict[str, Any]] = {
-        int(index): dict(values) for index, values in description["optimizer_values"].items()
-    }
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
+@dataclass(frozen=True)
+class _Checkpoint:
+    """The file that the state of a training is kept in."""
+
+    path: Path
+    fingerprint: str
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None
+
+    def save(self, done: _Done) -> None:
+        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        for kind, generator in _generators(self.model).items():
+            tensors[f"generator.{kind}"] = generator
+        plain: dict[str, dict[str, Any]] = {}
+        state = self.optimizer.state_dict()
+        for index, entries in state["state"].items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{key}"] = value
+                else:
+                    plain.setdefault(str(index), {})[key] = value
+        description = {
+            "fingerprint": self.fingerprint,
+            "losses": done.losses,
+            "batches": done.batches,
+            "total": done.total,
+            "optimizer_values": plain,
+            "optimizer_groups": state["param_groups"],
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+        }
+        storage.save_tensors(self.path, tensors, description)
+
+    def load(self) -> _Done:
+        """Bring model, optimiser and schedule to the state that is kept; return how far it is."""
+        if not self.path.exists():
+            return _Done()
+        try:
+            tensors, description = storage.load_tensors(self.path)
+        except StorageError:
+            return _Done()  # an unreadable checkpoint costs time, nothing else
+        if description.get("fingerprint") != self.fingerprint:
+            return _Done()
+        self.model.load_state_dict(storage.under(tensors, "model"))
+        state: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in description["optimizer_values"].items()
+        }
+        for name, tensor in storage.under(tensors, "optimizer").items():
+            index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": description["optimizer_groups"]})
-    if scheduler is not None:
-        scheduler.load_state_dict(description["scheduler"])
-    losses: list[float] = description["losses"]
-    return losses
+        groups = description["optimizer_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(description["scheduler"])
+        return _Done(
+            description["losses"],
+            description.get("batches", 0),
+            description.get("total", 0.0),
+            storage.under(tensors, "generator"),
+        )
+
+
+def _generators(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of the generators that `model` draws from, by kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_generators(model: nn.Module, states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    device = next(model.parameters()).device
+    if device.type == "cuda" and "cuda" in states:  # not where it ran on a CPU so far
+        torch.cuda.set_rng_state(states["cuda"], device)
