@@ -83,6 +83,21 @@ def test_without_data_the_published_numbers_are_shown_and_how_to_get_ours(
     assert (tmp_path / "out" / "outlier-flow-table4.html").exists()
 
 
+def test_a_misspelt_name_is_missing_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = tables_of_tests.TOML.replace('method = "mean"', 'method = "maen"')
+    path = tables_of_tests.write(tmp_path, text)
+    words = [str(path), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    words += ["--only", "neigh*", "--seeds", "1", "--jobs", "1"]
+    assert thrum(monkeypatch, *words) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("missing") == 3
+    assert "Missing: row 'neighbours': knn on presses has no scores called 'maen'; there" in told
+    tables_of_tests.write(tmp_path)
+    assert thrum(monkeypatch, *words) == 0
+
+
 def test_a_table_of_ones_own_is_filled_and_marked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from thrum.bench.cells import Cell
 from thrum.bench.running import Outcome
-from thrum.bench.scores import CellScores, mean_of
+from thrum.bench.scores import CellScores, fits, mean_of
 from thrum.bench.tables import Column, Row, Table
 
 
@@ -164,10 +164,15 @@ def _figure(
     if any(name is None for name, _ in wanted):
         return Figure(**told)
     by_seed: dict[int, list[float]] = {}
+    unknown: list[str] = []
     for cell, own in read.items():
         if (cell.run_name, cell.source_name) in wanted:
             value = mean_of(column, own.values(column, row.method))
+            unknown += _unknown(cell, own, row, column) if value is None else []
             by_seed.setdefault(cell.seed, []).extend([] if value is None else [value])
+    broken = (
+        error for cell, error in failed.items() if (cell.run_name, cell.source_name) in wanted
+    )
     ours = {
         seed: 100 * statistics.fmean(values)
         for seed, values in sorted(by_seed.items())
@@ -179,10 +184,32 @@ def _figure(
         deviation=statistics.pstdev(ours.values()) if len(ours) > 1 else None,
         seeds=tuple(ours),
         shortened=_shortened([table.runs[name].shortened for name, _ in wanted if name], epochs),
-        errors=tuple(
-            error for cell, error in failed.items() if (cell.run_name, cell.source_name) in wanted
-        ),
+        errors=(*dict.fromkeys(unknown), *broken),
     )
+
+
+def _unknown(cell: Cell, own: CellScores, row: Row, column: Column) -> list[str]:
+    """Return what is wrong with a place that is empty because a name in the table is of nothing.
+
+    A machine ID without anomalies, or one that only trains, leaves a place empty too, and rightly.
+    """
+    scored = column.measure != "id_accuracy" and own.methods
+    if scored and row.method and row.method not in own.methods:
+        return [
+            f"row {row.name!r}: {cell.run_name} on {cell.source_name} has no scores called "
+            f"{row.method!r}; there are: {', '.join(own.methods)}"
+        ]
+    if own.has_machine_of(column):
+        return []
+    keys = cell.source.open(cell.data, cell.out).machine_keys
+    if any(fits(column, key) for key in keys):
+        return []
+    named = "/".join(name for name in (column.machine, column.machine_id) if name)
+    ids = ["/".join(key) for key in keys if column.machine in ("", key[0])]
+    return [
+        f"column {column.key!r}: {cell.source_name} has no machine {named}; there are: "
+        f"{', '.join(ids or dict.fromkeys(machine for machine, _ in keys))}"
+    ]
 
 
 def _shortened(by_settings: Iterable[str], epochs: int | None) -> str:

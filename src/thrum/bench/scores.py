@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,21 @@ class CellScores:
         """The machine IDs that were scored."""
         return [(machine, machine_id) for machine, machine_id in self.described["machines"]]
 
+    @cached_property
+    def methods(self) -> list[str]:
+        """What the scores are called; a machine ID that nobody learnt with may lack some."""
+        files = (self._read(key) for key in self.machine_keys)
+        return list(dict.fromkeys(name for clips in files for name in clips.columns))
+
+    def has_machine_of(self, column: Column) -> bool:
+        """Whether a machine ID that `column` is about was scored, or named."""
+        return any(fits(column, key) for key in (*self.machine_keys, *dict(self._id_accuracy)))
+
     def values(self, column: Column, method: str) -> dict[MachineKey, list[float]]:
         """Return what `column` asks about each machine ID; nothing of those that have no anomalies."""
         if column.measure == "id_accuracy":
-            return {key: [share] for key, share in self._id_accuracy if _fits(column, key)}
-        keys = [key for key in self.machine_keys if _fits(column, key)]
+            return {key: [share] for key, share in self._id_accuracy if fits(column, key)}
+        keys = [key for key in self.machine_keys if fits(column, key)]
         names = OFFICIAL if column.measure == "official" else (column.measure,)
         found = {
             key: [value for name in names if (value := self._of(key, method).get(name)) is not None]
@@ -57,9 +68,7 @@ class CellScores:
         return [((machine, own), share) for machine, own, share in self.described["id_accuracy"]]
 
     def _of(self, key: MachineKey, method: str) -> Measures:
-        if key not in self._clips:
-            self._clips[key] = read_scores(self.folder / "scores" / f"{'_'.join(key)}.csv")
-        clips = self._clips[key]
+        clips = self._read(key)
         chosen = method or self.described["selected"]
         if chosen not in clips.columns:
             return {}
@@ -67,8 +76,14 @@ class CellScores:
             self._measures[key, chosen] = measures(clips, chosen)
         return self._measures[key, chosen]
 
+    def _read(self, key: MachineKey) -> ClipScores:
+        if key not in self._clips:
+            self._clips[key] = read_scores(self.folder / "scores" / f"{'_'.join(key)}.csv")
+        return self._clips[key]
 
-def _fits(column: Column, key: MachineKey) -> bool:
+
+def fits(column: Column, key: MachineKey) -> bool:
+    """Whether `column` is about a machine ID."""
     return column.machine in ("", key[0]) and column.machine_id in ("", key[1])
 
 

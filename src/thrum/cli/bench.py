@@ -83,7 +83,7 @@ def bench(
         _print(filled)
         for kind, path in paths.items():
             typer.echo(f"{kind}: {path}")
-    if outcome.errors and not dry_run:
+    if (outcome.errors or filled.errors) and not dry_run:
         raise typer.Exit(1)
 
 
