@@ -180,3 +180,11 @@ def group_by_machine(clips: Iterable[Clip]) -> dict[tuple[str, str], list[Clip]]
     for clip in clips:
         groups.setdefault(clip.machine_key, []).append(clip)
     return dict(sorted(groups.items()))
+
+
+def rows_by_machine(clips: Iterable[Clip]) -> dict[tuple[str, str], list[int]]:
+    """Return where the clips of each ``(machine, machine_id)`` stand among all, keys sorted."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, clip in enumerate(clips):
+        rows.setdefault(clip.machine_key, []).append(row)
+    return dict(sorted(rows.items()))

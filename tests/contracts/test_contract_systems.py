@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import machines
 from thrum import config as configs
@@ -67,7 +68,7 @@ pytestmark = pytest.mark.parametrize("name", sorted(SYSTEMS))
 def system(name: str, **settings: Any) -> System:
     kind = SYSTEMS.load(name)
     config = configs.with_overrides(kind.Config(), QUICK.get(name, []))
-    return create_system(name, config, device="cpu", **settings)
+    return create_system(name, config, **{"device": "cpu", **settings})
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,22 @@ def test_it_beats_chance_clearly(name: str, dataset: Dataset, fitted: dict[str, 
         assert auc(labels, scores.columns[scores.selected][rows]) > 0.8
 
 
+@pytest.mark.gpu
+def test_it_does_on_a_gpu_what_it_does_on_a_cpu(
+    name: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    test = dataset.where(split="test")
+    own = system(name, device="cuda").fit(dataset.where(split="train"))
+    scores = own.score(test)
+    own.save(tmp_path)
+    for other in (load_system(tmp_path, device="cuda"), load_system(tmp_path, device="cpu")):
+        again = other.score(test)
+        for method, column in scores.columns.items():
+            np.testing.assert_allclose(again.columns[method], column, rtol=0.02, atol=0.02)
+
+
 def test_scores_come_in_the_order_of_the_clips(
     name: str, dataset: Dataset, fitted: dict[str, System]
 ) -> None:
@@ -109,6 +126,17 @@ def test_scores_come_in_the_order_of_the_clips(
     for method, column in forwards.columns.items():
         assert column.dtype == np.float64
         np.testing.assert_allclose(backwards.columns[method][::-1], column, rtol=1e-4, atol=1e-6)
+
+
+def test_a_clip_given_twice_is_scored_twice(
+    name: str, dataset: Dataset, fitted: dict[str, System]
+) -> None:
+    clips = list(dataset.where(split="test"))
+    own = fit(name, dataset, fitted)
+    once, twice = own.score(clips), own.score([*clips, *clips])
+    for method, column in once.columns.items():
+        wanted = np.concatenate([column, column])
+        np.testing.assert_allclose(twice.columns[method], wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_a_loaded_system_scores_bit_equal(

@@ -20,7 +20,7 @@ from thrum.errors import DataError, NotFittedError
 from thrum.systems.base import System
 from thrum.systems.baselines.frames import embedded
 from thrum.training import device_of
-from thrum.types import Clip, Scores, group_by_machine
+from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 MachineKey = tuple[str, str]
 
@@ -76,19 +76,18 @@ class NearestNeighbours(System):
         clips = list(clips)
         self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in ("mean", "mean_deviation")}
-        positions = {id(clip): position for position, clip in enumerate(clips)}
         with self._embedded(clips) as store:
-            for key, own in group_by_machine(clips).items():
-                train, test = self.vectors_[key], _statistics(store, own)
+            for key, rows in rows_by_machine(clips).items():
+                train = self.vectors_[key]
+                test = _statistics(store, [clips[row] for row in rows])
                 if test.shape[1] != train.shape[1]:
                     raise DataError(
                         f"frames of {'/'.join(key)} have {test.shape[1] // 2} dimensions, those learnt "
                         f"have {train.shape[1] // 2}: score what was embedded likewise"
                     )
-                where = [positions[id(clip)] for clip in own]
                 for method, column in columns.items():
                     detector = self._detector(train, method)
-                    column[where] = detector.anomaly_score(_part(test, method))
+                    column[rows] = detector.anomaly_score(_part(test, method))
         return Scores(clips, columns, self.config.score)
 
     @property

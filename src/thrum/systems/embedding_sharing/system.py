@@ -26,7 +26,7 @@ from thrum.systems.embedding_sharing.scoring import (
     local_scores,
     local_whitened_scores,
 )
-from thrum.types import Clip, Scores, group_by_machine
+from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 METHODS = ("local", "local_whitened", "collaborative", "fused")
 
@@ -66,16 +66,14 @@ class EmbeddingSharing(System):
         clips = list(clips)
         self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in METHODS}
-        positions = {id(clip): position for position, clip in enumerate(clips)}
-        for key, own in group_by_machine(clips).items():
-            train, test = self.frames_[key], self._frames(own)
+        for key, rows in rows_by_machine(clips).items():
+            train, test = self.frames_[key], self._frames([clips[row] for row in rows])
             shared = SharedScorer(self.classifier_, key).fit(train).score(test)
             local, whitened = local_scores(train, test), local_whitened_scores(train, test)
-            where = [positions[id(clip)] for clip in own]
-            columns["local"][where] = local.test
-            columns["local_whitened"][where] = whitened.test
-            columns["collaborative"][where] = shared.collaborative.test
-            columns["fused"][where] = fused(shared, local, whitened).test
+            columns["local"][rows] = local.test
+            columns["local_whitened"][rows] = whitened.test
+            columns["collaborative"][rows] = shared.collaborative.test
+            columns["fused"][rows] = fused(shared, local, whitened).test
         return Scores(clips, columns, "fused")
 
     @property

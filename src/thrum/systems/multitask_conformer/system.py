@@ -25,7 +25,7 @@ from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS
 from thrum.training import device_of
-from thrum.types import Clip, Scores, group_by_machine
+from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 MachineKey = tuple[str, str]
 COMBINED = "combined"
@@ -78,9 +78,9 @@ class MultitaskConformer(System):
         columns = {method: np.zeros(len(clips)) for method in (*COMBINATIONS, COMBINED)}
         if clips:
             with self._spectrograms(clips) as spectrograms:
-                for (machine, machine_id), rows in _rows(clips).items():
+                for (machine, machine_id), rows in rows_by_machine(clips).items():
                     model = self.models_[machine]
-                    readings = model.read(spectrograms, rows)
+                    readings = model.read(spectrograms, np.array(rows))
                     scores = model.evaluators[machine_id].score(readings)
                     for name in COMBINATIONS:
                         columns[name][rows] = scores[name]
@@ -93,8 +93,9 @@ class MultitaskConformer(System):
         self._require_learnt(clips)
         features = np.zeros((len(clips), self.config.embedding_size), np.float32)
         with self._spectrograms(clips) as spectrograms:
-            for (machine, _), rows in _rows(clips).items():
-                features[rows] = self.models_[machine].read(spectrograms, rows).features
+            for (machine, _), rows in rows_by_machine(clips).items():
+                read = self.models_[machine].read(spectrograms, np.array(rows))
+                features[rows] = read.features
             stages = {
                 "mean log-mel spectrum": spectrograms.inputs.mean_levels(),
                 "feature of the machine type's conformer": features,
@@ -209,11 +210,3 @@ def _target(
     rows = np.flatnonzero(np.isin(keys, own))
     outliers = np.flatnonzero(~np.isin(keys, own) & (noises == noises[rows[0]]))
     return Target(machine, rows, keys[rows] - own[0], outliers, keys[outliers])
-
-
-def _rows(clips: Sequence[Clip]) -> dict[MachineKey, NDArray[np.int64]]:
-    positions = {id(clip): position for position, clip in enumerate(clips)}
-    return {
-        key: np.array([positions[id(clip)] for clip in own])
-        for key, own in group_by_machine(clips).items()
-    }

@@ -33,7 +33,7 @@ from thrum.systems.outlier_flow.learnt import Learnt
 from thrum.systems.outlier_flow.roles import MachineKey, targets_of
 from thrum.systems.outlier_flow.variants import members_of
 from thrum.training import device_of
-from thrum.types import Clip, Scores
+from thrum.types import Clip, Scores, rows_by_machine
 
 _log = logging.getLogger(__name__)
 
@@ -93,9 +93,7 @@ class OutlierFlow(System):
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
         self._require_learnt(clips)
-        rows: dict[MachineKey, list[int]] = {}
-        for row, clip in enumerate(clips):
-            rows.setdefault(clip.machine_key, []).append(row)
+        rows = rows_by_machine(clips)
         machines = self._members(clips, rows) if clips else {}
         enters = self._enters
         if self.config.choice == "best_by_test_labels":

@@ -26,7 +26,7 @@ from thrum.systems.self_supervised.network import SectionClassifier, Sizes
 from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
 from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features
 from thrum.training import device_of
-from thrum.types import Clip, Scores, group_by_machine
+from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 MachineKey = tuple[str, str]
 CLIPS_AT_ONCE = 32
@@ -96,9 +96,7 @@ class SelfSupervised(System):
         if clips:
             with self._inputs(clips, self.sizes_.features) as inputs:
                 embeddings, logits = self._embedded(inputs)
-            positions = {id(clip): position for position, clip in enumerate(clips)}
-            for key, own in group_by_machine(clips).items():
-                rows = [positions[id(clip)] for clip in own]
+            for key, rows in rows_by_machine(clips).items():
                 section = self.machine_keys.index(key)
                 columns["posterior"][rows] = posterior_scores(logits[rows], section)
                 columns["distance"][rows] = distance_scores(
