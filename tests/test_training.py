@@ -105,8 +105,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert seen == places(6, start=kills[-1])  # nor is anything after the end
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+@pytest.mark.gpu
 def test_a_killed_run_on_a_gpu_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
     whole, losses = fit(3, device="cuda")
     settings = {"checkpoint": tmp_path / "c.safetensors", "device": "cuda"}
     with pytest.raises(KilledError):
