@@ -78,3 +78,9 @@ def test_a_setting_below_its_least_is_named() -> None:
     config.require_at_least(Settings(), epochs=20, limit=5)  # None is not looked at
     with pytest.raises(ConfigError, match="epochs is 20, wanted at least 21"):
         config.require_at_least(Settings(), limit=5, epochs=21)
+
+
+def test_a_setting_that_is_not_positive_is_named() -> None:
+    config.require_positive(Settings(), "epochs", "limit")
+    with pytest.raises(ConfigError, match="epochs is 0, wanted more than 0"):
+        config.require_positive(Settings(epochs=0), "epochs")

@@ -82,6 +82,14 @@ def require_at_least(config: object, **fewest: int) -> None:
             raise ConfigError(f"{name} is {value}, wanted at least {least}")
 
 
+def require_positive(config: object, *names: str) -> None:
+    """Raise a `ConfigError` where one of the settings is not more than 0; None is not looked at."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} is {value}, wanted more than 0")
+
+
 def with_overrides(config: C, assignments: Sequence[str]) -> C:
     """Return `config` with ``key=value`` (or ``outer.inner=value``) assignments applied.
 

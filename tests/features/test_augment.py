@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from thrum.embedders.logmel import LogMel
+from thrum.errors import ConfigError
 from thrum.features.augment import KINDS, Augmentation, Strengths
 
 RATE = 16000
@@ -154,3 +155,19 @@ def test_one_frame_and_few_bands_are_enough() -> None:
     names = np.arange(len(KINDS))
     changed = Augmentation().levels_alone(levels, names, generator(), fill=torch.zeros(3))
     assert torch.isfinite(changed).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"pitch_semitones": (4.0, 1.0)}, "pitch_semitones is 4.0 to 1.0, wanted a rising range"),
+        ({"stretch": (0.0, 0.0)}, r"stretch is 0.0 to 0.0, wanted .* within 0.1 to 10.0"),
+        ({"time_mask": (0.1, 1.5)}, r"time_mask is 0.1 to 1.5, wanted .* within 0.0 to 1.0"),
+        ({"noise_snr_db": (0.0, float("nan"))}, "noise_snr_db is 0.0 to nan"),
+    ],
+)
+def test_strengths_that_make_no_sense_are_refused(
+    setting: dict[str, tuple[float, float]], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Strengths(**setting)

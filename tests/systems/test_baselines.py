@@ -151,6 +151,8 @@ def test_vectors_are_told_to_be_unstacked(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="batch_size is 1, wanted at least 2"):
         Config(batch_size=1)
+    with pytest.raises(ConfigError, match="learning_rate is -1"):
+        Config(learning_rate=-1)
     with pytest.raises(ConfigError, match="decision_quantile is 90"):
         Config(decision_quantile=90)
     with pytest.raises(ConfigError, match="neighbours is 0"):

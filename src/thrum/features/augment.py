@@ -8,13 +8,14 @@ made on the log-mel spectrogram. All shapes are as in `thrum.features.spectrogra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thrum.errors import ConfigError
 from thrum.features.spectrogram import hz_to_mel, mel_to_hz
 
 KINDS = (
@@ -33,6 +34,17 @@ FADE_FLOOR_DB = -60.0
 HIGHEST_HZ = 8000.0
 
 Range = tuple[float, float]
+
+LIMITS: dict[str, Range] = {
+    "pitch_semitones": (0.0, 48.0),
+    "time_shift": (0.0, 1.0),
+    "stretch": (0.1, 10.0),
+    "fade": (0.0, 1.0),
+    "noise_snr_db": (-60.0, 100.0),
+    "time_mask": (0.0, 1.0),
+    "frequency_mask": (0.0, 1.0),
+}
+"""Within what each strength makes sense."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,15 @@ class Strengths:
     noise_snr_db: Range = (0.0, 15.0)
     time_mask: Range = (0.1, 0.3)
     frequency_mask: Range = (0.1, 0.3)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            start, stop = getattr(self, field.name)
+            least, most = LIMITS[field.name]
+            if not least <= start <= stop <= most:
+                raise ConfigError(
+                    f"{field.name} is {start} to {stop}, wanted a rising range within {least} to {most}"
+                )
 
 
 class Augmentation:

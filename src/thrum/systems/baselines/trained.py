@@ -66,6 +66,7 @@ class TrainedConfig:
 
     def __post_init__(self) -> None:
         configs.require_at_least(self, stack_frames=1, hop_frames=1, epochs=1, batch_size=2)
+        configs.require_positive(self, "learning_rate")
         if not 0 < self.decision_quantile < 1:
             raise ConfigError(
                 f"decision_quantile is {self.decision_quantile}, wanted between 0 and 1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from thrum.config import require_at_least
+from thrum.config import require_at_least, require_positive
 from thrum.errors import ConfigError
 from thrum.features.augment import Strengths
 
@@ -108,12 +108,11 @@ class Config:
             batch_size=2,
             steps_per_epoch=1,
         )
+        require_positive(self, "learning_rate", "crop_seconds")
         if self.size % self.heads:
             raise ConfigError(f"size {self.size} is not a multiple of heads, {self.heads}")
         if self.kernel % 2 == 0:
             raise ConfigError(f"kernel is {self.kernel}, wanted an odd number")
-        if self.crop_seconds is not None and self.crop_seconds <= 0:
-            raise ConfigError(f"crop_seconds is {self.crop_seconds}, wanted more than 0")
         for name in ("augmented", "dropout", "shrinkage"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

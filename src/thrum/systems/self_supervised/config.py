@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from thrum.config import require_at_least
+from thrum.config import require_at_least, require_positive
 from thrum.errors import ConfigError
 
 Feature = Literal["logmel", "tgram", "wav2vec2"]
@@ -76,8 +76,7 @@ class Config:
             clips_per_section=1,
             epochs=1,
         )
-        if self.crop_seconds is not None and self.crop_seconds <= 0:
-            raise ConfigError(f"crop_seconds is {self.crop_seconds}, wanted more than 0")
+        require_positive(self, "learning_rate", "crop_seconds")
         if self.wav2vec2 is not None and "wav2vec2" not in self.features:
             raise ConfigError(
                 "wav2vec2 names a folder of weights, but features do not hold 'wav2vec2': add it there"
