@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,37 @@ def test_a_killed_fit_goes_on_where_it_was(
     assert same(resumed.score(test), fitted.score(test))
 
 
+def test_settings_of_the_scores_keep_the_training(sound: Dataset, tmp_path: Path) -> None:
+    fit(sound, folder=tmp_path)
+    stages: list[str] = []
+    fit(
+        sound,
+        replace(QUICK, score="posterior", neighbours=3),
+        folder=tmp_path,
+        progress=lambda stage, *_: stages.append(stage),
+    )
+    assert not [stage for stage in stages if stage.startswith("training")]
+
+
+def test_signal_to_noise_ratios_side_by_side_are_warned_of(
+    sound: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    def under(*noises: str) -> Dataset:
+        clips = [
+            replace(
+                clip, machine=f"fan_{noise}", machine_id=clip.machine, attributes={"snr": noise}
+            )
+            for clip, noise in zip(sound, cycle(noises), strict=False)
+        ]
+        return replace(sound, clips=tuple(clips))
+
+    quick = replace(QUICK, epochs=1)
+    fit(under("0_dB"), quick)
+    assert "signal-to-noise" not in caplog.text
+    fit(under("0_dB", "6_dB"), quick)
+    assert "of several signal-to-noise ratios, 0_dB, 6_dB: give one folder" in caplog.text
+
+
 def test_each_clip_is_scored_by_itself(fitted: SelfSupervised, sound: Dataset) -> None:
     test = list(sound.where(split="test"))
     together = fitted.score(test).columns
@@ -371,6 +403,22 @@ def test_fine_tuning_learns_and_is_what_the_system_then_uses(
     assert not any(name.startswith("feature_extractor") for name in moved)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"epochs": 0}, "epochs is 0, wanted at least 1"),
+        ({"batch_size": 0}, "batch_size is 0, wanted at least 1"),
+        ({"crop_seconds": -1.0}, "crop_seconds is -1.0, wanted more than 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, wanted more than 0"),
+    ],
+)
+def test_fine_tuning_refuses_what_cannot_be(setting: dict[str, float], said: str) -> None:
+    from thrum.systems.self_supervised.fine_tuning import FineTuning
+
+    with pytest.raises(ConfigError, match=said):
+        FineTuning(**setting)
+
+
 def test_weights_that_are_not_there_or_of_another_model(wav2vec2: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -396,6 +444,8 @@ def test_words_that_are_wrong(sound: Dataset, fitted: SelfSupervised, tmp_path: 
         Config(features=("logmel", "logmel"))
     with pytest.raises(ConfigError, match="features do not hold"):
         Config(wav2vec2=tmp_path)
+    with pytest.raises(ConfigError, match="learning_rate is -1, wanted more than 0"):
+        Config(learning_rate=-1)
     with pytest.raises(DataError, match="wants two of them"):
         fit(sound.where(machine="machine0"))
     with pytest.raises(DataError, match="was not learnt"):

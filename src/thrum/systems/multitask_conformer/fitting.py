@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -119,6 +119,9 @@ def fit_network(
         if config.crop_seconds is None
         else inputs.native_length(config.crop_seconds)
     )
+    # What is done with the network afterwards plays no part in its training.
+    trained = replace(config, shrinkage=None, standardise_by="training", score="combined")
+    fingerprint = f"{inputs.fingerprint} {target.machine} {trained} {seed}" if folder else ""
     losses: list[float] = []
     stages = (("inliers", config.inlier_epochs), ("outliers", config.epochs))
     for number, (stage, epochs) in enumerate(stages):
@@ -138,7 +141,7 @@ def fit_network(
             epochs=epochs,
             seed=epoch_seed(seed, number),
             checkpoint=folder and folder / f"{target.machine}_{stage}.safetensors",
-            fingerprint=f"{inputs.fingerprint()} {target.machine} {config} {seed} {stage}",
+            fingerprint=f"{fingerprint} {stage}",
             progress=progress,
             stage=f"training on {target.machine} ({stage})",
         )

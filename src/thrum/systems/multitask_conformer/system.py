@@ -54,6 +54,12 @@ class MultitaskConformer(System):
                     f"{'/'.join(key)} has one training clip: wanted two at least, for a mean and a "
                     f"covariance; record more, or leave this machine ID out"
                 )
+            if self.config.shrinkage == 0 and len(own) <= self.config.embedding_size:
+                raise DataError(
+                    f"{'/'.join(key)} has {len(own)} training clips: shrinkage=0 wants more than the "
+                    f"{self.config.embedding_size} dimensions of embedding_size; set it above 0, or leave "
+                    f"it out for Ledoit and Wolf's"
+                )
         ordered = [clip for own in groups.values() for clip in own]
         keys = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
         models: dict[str, TypeModel] = {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thrum import storage
+from thrum.config import require_at_least, require_positive
 from thrum.errors import DataError
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features, normalised, write_network
@@ -41,6 +42,10 @@ class FineTuning:
     learning_rate: float = 3e-5
     batch_size: int = 16
     crop_seconds: float = 4.0
+
+    def __post_init__(self) -> None:
+        require_at_least(self, epochs=1, batch_size=1)
+        require_positive(self, "learning_rate", "crop_seconds")
 
 
 class _Classifier(nn.Module):
@@ -122,7 +127,7 @@ def fine_tune(
         epochs=config.epochs,
         seed=seed,
         checkpoint=folder / "work" / "fine_tuning.safetensors",
-        fingerprint=f"{inputs.fingerprint()} {start.sha256} {config} {seed}",
+        fingerprint=f"{inputs.fingerprint} {start.sha256} {config} {seed}",
         progress=progress,
         stage="fine-tuning wav2vec 2.0",
     )

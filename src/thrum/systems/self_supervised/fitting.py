@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,7 @@ def fit_network(
             ]
             yield inputs.batch(rows.tolist(), starts.tolist(), length), targets[0], targets[1]
 
+    trained = replace(config, score="distance", neighbours=1)  # these two play no part in it
     return train(
         network,
         batches=batches,
@@ -142,7 +144,7 @@ def fit_network(
         epochs=config.epochs,
         seed=seed,
         checkpoint=checkpoint,
-        fingerprint=f"{inputs.fingerprint()} {config} {seed}",
+        fingerprint=f"{inputs.fingerprint} {trained} {seed}" if checkpoint else "",
         progress=progress,
         stage="training the section classifier",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,12 @@ class Inputs:
                 made[feature] = self._pretrained(rows, starts, length)
         return made
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return what tells these clips from others: their names, attributes, lengths and some samples."""
+        """What tells these clips from others: their names, attributes, lengths and some samples.
+
+        It reads all of them, hence once.
+        """
         model = self.wav2vec2 and self.wav2vec2.settings
         digest = hashlib.sha256(f"{self.features} {model}".encode())
         for row, (clip, length) in enumerate(zip(self.clips, self.lengths, strict=True)):

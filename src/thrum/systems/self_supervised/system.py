@@ -53,6 +53,13 @@ class SelfSupervised(System):
                 f"at least, got {known}: train with other machines' normal clips beside"
             )
         ordered = [clip for own in groups.values() for clip in own]
+        noises = sorted({clip.attributes["snr"] for clip in ordered if "snr" in clip.attributes})
+        if len(noises) > 1:  # of MIMII: each machine once a folder
+            _log.warning(
+                "these clips are of several signal-to-noise ratios, %s: give one folder at a time, or the "
+                "classifier learns the noise, which tells these machines apart",
+                ", ".join(noises),
+            )
         sections = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
         features = self._possible_features(ordered)
         self.wav2vec2_ = (
