@@ -149,6 +149,42 @@ def test_one_target_clip_is_enough(challenge: Dataset) -> None:
     assert np.isfinite(scores.columns["OE"]).all()
 
 
+def test_one_source_clip_is_enough(challenge: Dataset) -> None:
+    train = list(challenge.where(split="train"))
+    few = [clip for clip in train if clip.domain == "target" or "0000_" in clip.name]
+    found = system("variant=OE").fit(few)
+    assert "knn-1-source" not in found.learnt_[0].training["fan", "section_00"]
+    scores = found.score(challenge.where(split="test"))
+    assert np.isfinite(scores.columns["OE"]).all()
+
+
+def test_one_clip_is_said_before_training(challenge: Dataset) -> None:
+    train = challenge.where(split="train")
+    stages: list[str] = []
+    few = [*train.where(machine="fan"), *train.where(machine="valve").clips[:1]]
+    with pytest.raises(DataError, match="valve/section_00 has one training clip: wanted two"):
+        system(progress=lambda stage, *_: stages.append(stage)).fit(few)
+    assert not stages
+    assert system("variant=OE", "targets=['fan']").fit(few).machine_keys == [("fan", "section_00")]
+
+
+def test_only_targets_are_learnt_and_scored(challenge: Dataset, tmp_path: Path) -> None:
+    train, test = challenge.where(split="train"), challenge.where(split="test")
+    chosen = system("variant=OE", "targets=['fan']", folder=tmp_path).fit(train)
+    assert chosen.machine_keys == [("fan", "section_00")]
+    fans = test.where(machine="fan")
+    stages: list[str] = []
+    everything = system(
+        "variant=OE", folder=tmp_path, progress=lambda stage, *_: stages.append(stage)
+    ).fit(train)
+    assert not [stage for stage in stages if "of fan" in stage]  # it is trained already
+    np.testing.assert_array_equal(
+        chosen.score(fans).columns["OE"], everything.score(fans).columns["OE"]
+    )
+    with pytest.raises(DataError, match="valve/section_00 was not learnt"):
+        chosen.score(test)
+
+
 def test_one_machine_alone_is_said(challenge: Dataset) -> None:
     with pytest.raises(DataError, match="wants two machine IDs at least, got fan/section_00"):
         system().fit(challenge.where(split="train", machine="fan"))

@@ -100,6 +100,47 @@ def test_one_machine_alone_is_said() -> None:
         targets_of([clip(), clip()])
 
 
+def test_the_same_machines_under_another_noise_are_not_pseudo_anomalous() -> None:
+    clips = [
+        clip(f"{machine}_{snr}", snr=snr)
+        for machine in ("fan", "pump")
+        for snr in ("-6_dB", "6_dB")
+        for _ in range(2)
+    ]
+    targets = {target.name: target for target in targets_of(clips)}
+    assert list(targets) == ["fan_-6_dB", "fan_6_dB", "pump_-6_dB", "pump_6_dB"]
+    _, labels = labelled(clips, targets["fan_6_dB"], "OE", "", Config())
+    nan = np.nan
+    np.testing.assert_array_equal(labels.target, [nan, nan, 1, 1, nan, nan, 0, 0])
+    assert steps_of(labels.target, 2) == 2
+    drawn = np.concatenate(list(balanced_rows(labels.target, 2, np.random.default_rng(0))))
+    assert set(drawn.tolist()) == {2, 3, 6, 7}
+
+
+def test_one_machine_type_under_several_noises_stands_against_its_sisters() -> None:
+    clips = [
+        clip(f"fan_{snr}", machine_id, snr=snr)
+        for snr in ("0_dB", "6_dB")
+        for machine_id in ("id_00", "id_02")
+    ]
+    names = [target.name for target in targets_of(clips)]
+    assert names == ["fan_0_dB/id_00", "fan_0_dB/id_02", "fan_6_dB/id_00", "fan_6_dB/id_02"]
+    with pytest.raises(DataError, match="got fan_6_dB/id_00: .* of the same signal-to-noise ratio"):
+        targets_of(clips[:3])
+
+
+def test_machine_types_that_are_no_targets_are_pseudo_anomalous() -> None:
+    clips = [clip("fan"), clip("pump"), clip("valve")]
+    (valve,) = targets_of(clips, ["valve"])
+    assert valve.keys == (("valve", "section_00"),)
+    _, labels = labelled(clips, valve, "OE", "", Config())
+    np.testing.assert_array_equal(labels.target, [0, 0, 1])
+    with pytest.raises(
+        DataError, match="names slider, but the machine types are: fan, pump, valve"
+    ):
+        targets_of(clips, ["valve", "slider"])
+
+
 def test_parameters_are_the_attributes_that_vary() -> None:
     clips = [clip(speed="60", load="3"), clip(speed="70", load="3")]
     assert parameters_of(clips) == ["speed"]
@@ -379,6 +420,15 @@ def test_with_one_domain_all_clips_are_the_data(share: int) -> None:
 def test_with_two_domains_what_is_wanted_is_possible() -> None:
     data = Config().inlier_data
     assert possible_data(data, np.arange(20) < 3, name="fan") == data
+
+
+def test_one_source_segment_alone_is_no_data_and_it_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        found = possible_data(("source", "pseudo-target"), np.arange(5) > 0, name="fan/id_00")
+    assert found == ("both",)
+    assert "fan/id_00 has one source segment only" in caplog.text
 
 
 # Several scores to one

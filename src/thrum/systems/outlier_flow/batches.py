@@ -19,12 +19,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of each clip (N clips, target and pseudo-anomalous).
+    """What is known of each of N clips.
 
     Parameters
     ----------
     target
-        t (N,): 1 for clips of the target machine, 0 for others.
+        t (N,): 1 for clips of the target machine, 0 for pseudo-anomalous ones, nan for clips that take no
+        part.
     classes
         y (N, K): the section or attribute of target clips, 0 for others; K may be 0.
     means
@@ -61,7 +62,7 @@ class Batch:
 
 def steps_of(target: NDArray[np.float32], batch_size: int) -> int:
     """Return how many batches an epoch has: it goes over the target's clips once."""
-    return math.ceil(int(target.sum()) / max(1, batch_size // 2))
+    return math.ceil(np.count_nonzero(target == 1) / max(1, batch_size // 2))
 
 
 def balanced_rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from thrum.config import require_at_least
+from thrum.config import require_at_least, require_positive
 from thrum.errors import ConfigError
 from thrum.systems.outlier_flow.variants import members_of
 
@@ -59,6 +59,9 @@ class Config:
     weighted_machines
         Machine types whose segments count by their power above 4 kHz, since their clips begin and end
         in silence: section 4.2's.
+    targets
+        The machine types to learn and to score; the clips of others serve as pseudo-anomalous only. Empty
+        for all.
     choice
         What enters a variant's score: ``all`` of its inlier models, which looks at no test clip;
         ``machine``, how little a clip is taken for its machine and nothing else, which is ours; or
@@ -93,6 +96,7 @@ class Config:
     inlier_sizes: tuple[int, ...] = (1, 2, 4, 16, 32)
     inlier_data: tuple[InlierData, ...] = ("source", "pseudo-target", "both")
     weighted_machines: tuple[str, ...] = WITH_SILENCE
+    targets: tuple[str, ...] = ()
     choice: Literal["all", "machine", "best_by_test_labels"] = "all"
     chosen_members: int = 20
 
@@ -109,16 +113,15 @@ class Config:
             batch_size=2,
             chosen_members=1,
         )
-        for name in (
+        require_positive(
+            self,
             "window_seconds",
             "hop_seconds",
             "segment_seconds",
             "mixup_alpha",
             "oe_learning_rate",
             "learning_rate",
-        ):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, wanted more than 0")
+        )
         if not 0 <= self.mixup_share <= 1:
             raise ConfigError(f"mixup_share is {self.mixup_share}, wanted 0 to 1")
         if not self.inlier_sizes or min(self.inlier_sizes) < 1:

@@ -26,6 +26,7 @@ from thrum.systems.outlier_flow.roles import (
     latent_means,
     one_hot,
     parameters_of,
+    pseudo_anomalous,
     values_of,
 )
 from thrum.systems.outlier_flow.variants import VARIANTS
@@ -64,7 +65,8 @@ def labelled(
     wanted = VARIANTS[variant]
     rows = [row for row, clip in enumerate(clips) if clip.machine_key in target.keys]
     own = [clips[row] for row in rows]
-    is_target = np.zeros(len(clips), np.float32)
+    is_target = np.full(len(clips), np.nan, np.float32)
+    is_target[pseudo_anomalous(clips, target.keys)] = 0
     is_target[rows] = 1
     known = np.zeros((len(own), 0), np.float32)
     sections = wanted.serial and len(target.keys) > 1
@@ -125,6 +127,7 @@ def fit_network(
         inlier_sizes=(1,),
         inlier_data=("both",),
         weighted_machines=(),
+        targets=(),
         choice="all",
         chosen_members=1,
     )

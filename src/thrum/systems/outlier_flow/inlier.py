@@ -130,11 +130,15 @@ class InlierModels:
 def possible_data(
     wanted: Sequence[InlierData], target: NDArray[np.bool_], *, name: str
 ) -> tuple[InlierData, ...]:
-    """Return what of `wanted` there can be for N clips, of which some are of the target domain (N,).
+    """Return what of `wanted` there can be for N segments, of which some are of the target domain (N,).
 
-    Without both domains, "source" and "both" are the same, and there is no pseudo-target.
+    Without both domains, "source" and "both" are the same, and there is no pseudo-target. One source
+    segment, and the one pseudo-target that is made of it, have no covariance.
     """
-    if target.any() and not target.all():
+    if target.all() or not target.any():
+        _log.info("%s has clips of one domain only: inlier models are fitted to all of them", name)
+        return ("both",)
+    if np.count_nonzero(~target) > 1:
         return tuple(wanted)
-    _log.info("%s has clips of one domain only: inlier models are fitted to all of them", name)
+    _log.info("%s has one source segment only: inlier models are fitted to both domains", name)
     return ("both",)

@@ -176,7 +176,7 @@ class Learnt:
         in_target = target[normal.clips]  # (sum of S,)
         segments = {"source": ~in_target, "both": np.ones(len(in_target), bool)}
         choices: dict[str, Choice] = {}
-        for kind in possible_data(config.inlier_data, target, name=name):
+        for kind in possible_data(config.inlier_data, in_target, name=name):
             if kind == "pseudo-target":
                 pseudo = pseudo_target(
                     self.network,

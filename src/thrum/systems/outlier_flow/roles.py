@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import DataError
-from thrum.types import Clip
+from thrum.types import Clip, rows_by_machine
 
 MachineKey = tuple[str, str]
 
@@ -37,27 +37,58 @@ class Target:
     keys: tuple[MachineKey, ...]
 
 
-def targets_of(clips: Sequence[Clip]) -> list[Target]:
-    """Return the machine types; where there is but one, its machine IDs, each against the others.
+def targets_of(clips: Sequence[Clip], chosen: Sequence[str] = ()) -> list[Target]:
+    """Return the machine types; of one that has none beside it its machine IDs, each against the others.
+
+    Of the machine types only those in `chosen`, where it is not empty.
 
     Raises
     ------
     DataError
-        Where nothing is left to serve as pseudo-anomalous.
+        Where nothing is left to serve as pseudo-anomalous, or a chosen machine type has no clips.
     """
-    keys = sorted({clip.machine_key for clip in clips})
-    machines = sorted({machine for machine, _ in keys})
-    if len(keys) < 2:
-        known = ", ".join("/".join(key) for key in keys) or "none"
+    machines = sorted({clip.machine for clip in clips})
+    if absent := sorted(set(chosen) - set(machines)):
+        known = ", ".join(machines) or "none"
+        raise DataError(f"targets names {', '.join(absent)}, but the machine types are: {known}")
+    targets: list[Target] = []
+    for machine in machines:
+        if chosen and machine not in chosen:
+            continue
+        keys = tuple(sorted({clip.machine_key for clip in clips if clip.machine == machine}))
+        if pseudo_anomalous(clips, keys).any():
+            targets.append(Target(machine, keys))
+        else:
+            targets += [Target("/".join(key), (key,)) for key in keys]
+    alone = [target.name for target in targets if not pseudo_anomalous(clips, target.keys).any()]
+    if alone or not targets:
         raise DataError(
             f"outlier exposure takes other machines' normal clips as pseudo-anomalous, so it wants two "
-            f"machine IDs at least, got {known}: train with the clips of another machine beside"
+            f"machine IDs at least, got {', '.join(alone) or 'none'}: train with the clips of another "
+            f"machine beside, of the same signal-to-noise ratio where several are there"
         )
-    if len(machines) == 1:
-        return [Target("/".join(key), (key,)) for key in keys]
-    return [
-        Target(machine, tuple(key for key in keys if key[0] == machine)) for machine in machines
-    ]
+    return targets
+
+
+def pseudo_anomalous(clips: Sequence[Clip], keys: Collection[MachineKey]) -> NDArray[np.bool_]:
+    """Return which clips (N,) stand in for anomalies where the machine IDs `keys` are the target.
+
+    MIMII has one recording under three noises, each a machine type of its own: only clips under the
+    target's noise do, for the others would teach the network to tell the noise.
+    """
+    own = np.array([clip.machine_key in keys for clip in clips])
+    noises = np.array([clip.attributes.get("snr", "") for clip in clips])
+    return np.asarray(~own & np.isin(noises, noises[own]))
+
+
+def require_two_clips(clips: Sequence[Clip], targets: Sequence[Target]) -> None:
+    """Raise a `DataError` where a machine ID of a target has less than two clips."""
+    for key, rows in rows_by_machine(clips).items():
+        if len(rows) < 2 and any(key in target.keys for target in targets):
+            raise DataError(
+                f"{'/'.join(key)} has one training clip: wanted two at least, for a covariance and for the "
+                f"scale of its scores; record more, or leave this machine ID out"
+            )
 
 
 def parameters_of(clips: Sequence[Clip]) -> list[str]:

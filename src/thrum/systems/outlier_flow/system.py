@@ -30,7 +30,7 @@ from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.fitting import conditions_for
 from thrum.systems.outlier_flow.frontend import Spectrograms
 from thrum.systems.outlier_flow.learnt import Learnt
-from thrum.systems.outlier_flow.roles import MachineKey, targets_of
+from thrum.systems.outlier_flow.roles import MachineKey, require_two_clips, targets_of
 from thrum.systems.outlier_flow.variants import members_of
 from thrum.training import device_of
 from thrum.types import Clip, Scores, rows_by_machine
@@ -60,7 +60,8 @@ class OutlierFlow(System):
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Train the networks of every target, then the inlier models of every machine ID."""
         clips = sorted(clips, key=lambda clip: clip.machine_key)
-        targets = targets_of(clips)
+        targets = targets_of(clips, self.config.targets)
+        require_two_clips(clips, targets)
         learnt: list[Learnt] = []
         with self._spectrograms(clips) as spectrograms:
             if not spectrograms.recorded:
