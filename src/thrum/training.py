@@ -78,9 +78,9 @@ def train(
     scheduler
         Stepped after each batch.
     checkpoint
-        A file to keep the state in, between two batches, at most every `checkpoint_seconds`, and at the
-        end, so that a killed run goes on from there. None keeps nothing. Files of versions that kept
-        whole epochs alone are understood.
+        A file to keep the state in, between two batches, at most every `checkpoint_seconds` (more
+        where writing takes more than a second), and at the end, so that a killed run goes on from there.
+        None keeps nothing. Files of versions that kept whole epochs alone are understood.
     fingerprint
         What the training depends on; a checkpoint of another fingerprint is not resumed but replaced.
     progress, stage
@@ -93,7 +93,7 @@ def train(
     """
     kept = checkpoint and _Checkpoint(checkpoint, fingerprint, model, optimizer, scheduler)
     done = kept.load() if kept else _Done()
-    saved_at = time.monotonic()
+    saved_at, saving_seconds = time.monotonic(), 0.0
     for epoch in range(len(done.losses), epochs):
         own_seed = epoch_seed(seed, epoch)
         torch.manual_seed(own_seed)  # dropout and the like
@@ -116,9 +116,12 @@ def train(
                     f"{stage}: the loss is {value} in epoch {epoch + 1}; lower the learning rate"
                 )
             done.batches, done.total = done.batches + 1, done.total + value
-            if kept and time.monotonic() - saved_at > checkpoint_seconds:
+            started = time.monotonic()
+            # The state of a large network is a gigabyte: writing it may take a twentieth of the time.
+            if kept and started - saved_at > checkpoint_seconds * max(1.0, saving_seconds):
                 kept.save(done)
                 saved_at = time.monotonic()
+                saving_seconds = saved_at - started
         done = _Done([*done.losses, done.total / max(done.batches, 1)])
         if progress is not None:
             progress(stage, epoch + 1, epochs)
