@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Json, Layout
+from thrum.cli.options import Device, Json, Layout
 
 
 def client(
@@ -19,6 +19,7 @@ def client(
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
     ] = "modulation",
     layout: Layout = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Embed the recordings, take part in one round, score the site's machines, and stop."""
@@ -29,7 +30,7 @@ def client(
     from thrum.federation.flare.settings import SiteSettings
 
     own_kit = read_kit(kit, role="site")
-    settings = SiteSettings(own_kit.name, data.resolve(), out.resolve(), embedder, layout)
+    settings = SiteSettings(own_kit.name, data.resolve(), out.resolve(), embedder, layout, device)
     with console.progress(quiet=json) as progress:
         results, notes = take_part(
             own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress

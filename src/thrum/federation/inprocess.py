@@ -24,6 +24,7 @@ from thrum.systems.embedding_sharing import (
     score_machine,
     train_classifier,
 )
+from thrum.training import device_of
 from thrum.types import Dataset, Progress, group_by_machine
 
 METHODS = ("local_logmel", "local", "local_whitened", "collaborative", "fused", "centralised")
@@ -99,7 +100,7 @@ def simulate(
     groups = group_by_machine(dataset)
     for number, (key, clips) in enumerate(groups.items(), start=1):
         name = "_".join(key)
-        site = Site(name, clips, embedder, folder / "sites" / name)
+        site = Site(name, clips, embedder, folder / "sites" / name, device=device)
         site.prepare()
         sites.append(site)
         if progress is not None:
@@ -203,7 +204,8 @@ def _with_centralised(
     for own in scores:
         if own.key in classifier_of:
             train, test = frames(own.key, "train"), frames(own.key, "test")
-            pooled = score_machine(classifier_of[own.key], own.key, train, test)
+            classifier = classifier_of[own.key].to(device_of(device))
+            pooled = score_machine(classifier, own.key, train, test)
             own = replace(own, scores={**own.scores, "centralised": pooled.collaborative})
         complete.append(own)
     return complete

@@ -33,6 +33,7 @@ from thrum.systems.embedding_sharing import (
     score_machine,
     train_classifier,
 )
+from thrum.training import device_of
 from thrum.types import Progress
 
 Algorithm = Literal[1, 2]
@@ -257,9 +258,8 @@ class Server:
             for key in member.machines:
                 if key not in group_of:
                     continue
-                scores = score_machine(
-                    classifiers[group_of[key]], key, train[key], test.get(key, [])
-                )
+                classifier = classifiers[group_of[key]].to(device_of(self.device))
+                scores = score_machine(classifier, key, train[key], test.get(key, []))
                 sites[member.name].accept_scores({"key": list(key), **scores.message()})
             self._tell("scoring at the server", number, len(members))
 

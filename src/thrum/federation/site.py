@@ -36,6 +36,7 @@ from thrum.systems.embedding_sharing import (
     score_machine,
 )
 from thrum.systems.embedding_sharing.pool import Frames
+from thrum.training import device_of
 from thrum.types import Clip, Progress, Scores, group_by_machine
 
 CLIPS_PER_PIECE = 16
@@ -83,6 +84,8 @@ class Site:
         The frozen model that all sites share.
     folder
         The site's own folder: embeddings, ledger, classifier, scores.
+    device
+        ``auto``, ``cpu`` or ``cuda``: where it embeds and scores.
     progress
         Told how far embedding has come.
     """
@@ -94,11 +97,13 @@ class Site:
         embedder: Embedder,
         folder: Path,
         *,
+        device: str = "auto",
         progress: Progress | None = None,
     ) -> None:
         self.name = name
         self.machines = group_by_machine(clips)
-        self.embedder = embedder
+        self.device = device_of(device)
+        self.embedder = embedder.to(self.device)
         self.folder = folder
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.progress = progress
@@ -227,7 +232,7 @@ class Site:
         if self._received_path(key).exists():
             return MachineScores.parse(storage.read_json(self._received_path(key)))
         for folder in sorted((self.folder / "classifiers").glob("*")):
-            classifier = IDClassifier.load(folder)
+            classifier = IDClassifier.load(folder).to(self.device)
             if key in classifier.keys:
                 released = [[release(frames) for frames in clips] for clips in (train, test)]
                 return score_machine(classifier, key, *released)

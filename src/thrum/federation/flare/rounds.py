@@ -38,6 +38,7 @@ def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Si
         dataset.clips,
         create_embedder(embedder),
         settings.out,
+        device=settings.device,
         progress=progress,
     )
 

@@ -37,6 +37,8 @@ class SiteSettings:
         The name of the embedder; features are taken as they are.
     layout
         The dataset's reader; None finds it out.
+    device
+        ``auto``, ``cpu`` or ``cuda``: where the site embeds and scores.
     """
 
     name: str
@@ -44,6 +46,7 @@ class SiteSettings:
     out: Path
     embedder: str = "modulation"
     layout: str | None = None
+    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ class Whitening(nn.Module):
     def scale_to_unit(self, vectors: Vectors) -> Self:
         """Scale all outputs by one number, so that `vectors` (N, D) come out with deviation one."""
         with torch.inference_mode():
-            deviation = float(self(torch.from_numpy(np.asarray(vectors, np.float32))).std())
+            inputs = torch.from_numpy(np.asarray(vectors, np.float32)).to(self.mean.device)
+            deviation = float(self(inputs).std())
         gain = 1 / max(deviation, 1e-12)
         self.rest.mul_(gain)
         self.gains.mul_(gain)
