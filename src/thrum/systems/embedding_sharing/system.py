@@ -26,6 +26,7 @@ from thrum.systems.embedding_sharing.scoring import (
     local_scores,
     local_whitened_scores,
 )
+from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 METHODS = ("local", "local_whitened", "collaborative", "fused")
@@ -66,9 +67,10 @@ class EmbeddingSharing(System):
         clips = list(clips)
         self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in METHODS}
+        classifier = self.classifier_.to(device_of(self.device))
         for key, rows in rows_by_machine(clips).items():
             train, test = self.frames_[key], self._frames([clips[row] for row in rows])
-            shared = SharedScorer(self.classifier_, key).fit(train).score(test)
+            shared = SharedScorer(classifier, key).fit(train).score(test)
             local, whitened = local_scores(train, test), local_whitened_scores(train, test)
             columns["local"][rows] = local.test
             columns["local_whitened"][rows] = whitened.test
@@ -114,7 +116,8 @@ class EmbeddingSharing(System):
 
     def _embedder(self, clips: Sequence[Clip]) -> Embedder:
         stored = bool(clips) and clips[0].row is not None
-        return create_embedder("precomputed" if stored else self.config.embedder)
+        embedder = create_embedder("precomputed" if stored else self.config.embedder)
+        return embedder.to(device_of(self.device))
 
     def _frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the released embeddings (T, D) of clips, from the run's folder where they are there."""
