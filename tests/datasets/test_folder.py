@@ -27,7 +27,7 @@ def test_recordings_that_lie_in_the_folder_of_a_machine(tree) -> None:
     }
 
 
-@pytest.mark.parametrize("anomaly", ["anomaly", "abnormal"])
+@pytest.mark.parametrize("anomaly", ["anomaly", "abnormal", "anomalies", "Anomaly", "ABNORMAL"])
 def test_as_many_normal_recordings_are_held_out_as_there_are_anomalies(tree, anomaly) -> None:
     names = [f"press/normal/{number}.wav" for number in range(1, 11)]
     found = described(tree([*names, f"press/{anomaly}/1.wav", f"press/{anomaly}/2.wav"]))
@@ -35,6 +35,31 @@ def test_as_many_normal_recordings_are_held_out_as_there_are_anomalies(tree, ano
     assert held_out == ["normal/9.wav", "normal/10.wav"]  # the last ones: 10 comes after 9
     assert found["press", "id_00", f"{anomaly}/1.wav"] == ("test", "anomaly")
     assert sum(what == ("train", "normal") for what in found.values()) == 8
+
+
+def test_capitals_are_no_machine_ids(tree) -> None:
+    names = [f"press/Normal/{number}.wav" for number in range(3)]
+    root = tree([*names, "press/Anomaly/1.wav", "fan/Train/a.wav", "fan/Test/Anomalies/b.wav"])
+    found = described(root)
+    assert {machine_id for _, machine_id, _ in found} == {"id_00"}
+    assert found["press", "id_00", "Anomaly/1.wav"] == ("test", "anomaly")
+    assert found["press", "id_00", "Normal/2.wav"] == ("test", "normal")
+    assert found["fan", "id_00", "Test/Anomalies/b.wav"] == ("test", "anomaly")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["press/normals/a.wav", "press/anomalous/b.wav"],
+        ["press/OK/a.wav", "press/NG/b.wav"],
+        ["press/hall 1/normal/a.wav", "press/Abnormal sounds/a.wav"],
+        ["press/good/a.wav", "press/broken/b.wav"],
+        ["fan/a.wav", "anomalous/a.wav"],
+    ],
+)
+def test_a_folder_called_nearly_like_a_part_is_no_machine(tree, names: list[str]) -> None:
+    with pytest.raises(DatasetError, match="rename it to 'normal', 'anomaly' or 'test'"):
+        open_dataset(tree(names))
 
 
 @pytest.mark.parametrize(("normal", "held_out"), [(2, 0), (3, 1), (8, 2), (9, 3)])
@@ -95,7 +120,7 @@ def test_what_is_no_clip_is_named(tree, caplog: pytest.LogCaptureFixture) -> Non
     assert len(dataset) == 1
     assert {path.name: reason for path, reason in dataset.left_out} == {
         "c.mp3": "neither a wav nor a flac file",
-        "strange": "a folder called neither abnormal, anomaly, normal, test, train",
+        "strange": "a folder called neither abnormal, anomalies, anomaly, normal, test, train",
         "notes": "no recordings in it",
     }
     (message,) = caplog.messages
@@ -121,6 +146,8 @@ def test_the_folder_of_one_machine(tree, name: str) -> None:
         ),
         (["press/train/a.wav", "press/normal/a.wav"], "lie in .*normal and in .*train: move them"),
         (["press/train/anomaly/a.wav"], "an anomaly among the normal recordings"),
+        (["press/normal/Anomalous/a.wav"], "an anomaly among the normal recordings"),
+        (["press/normal/a.wav", "press/Normal/b.wav"], "differ in upper and lower case only"),
     ],
 )
 def test_recordings_that_lie_wrong(tree, names: list[str], reason: str) -> None:

@@ -8,12 +8,14 @@
     <machine>/test/{normal,anomaly}/*.wav  optional: decides the split, which is made here otherwise
 
 Where there are several individuals of a machine, each has a folder of its own between
-(``<machine>/<machine_id>/normal/*.wav``); a machine without is ``id_00``.
+(``<machine>/<machine_id>/normal/*.wav``); a machine without is ``id_00``. Upper and lower case are
+one, so that ``Anomaly`` is not taken for an individual and trained on; nor is a folder of a similar name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from thrum.datasets import listing
@@ -21,13 +23,17 @@ from thrum.errors import DatasetError
 from thrum.types import Clip, Dataset, Label, Split
 
 NORMAL = ("normal", "train")
-ANOMALY = ("anomaly", "abnormal")
+ANOMALY = ("anomaly", "anomalies", "abnormal")
 TEST = "test"
 WANTED = (
     "one sub-folder a machine, in it a folder 'normal' of wav or flac files, optionally 'anomaly'"
 )
 
 _PARTS = frozenset({*NORMAL, *ANOMALY, TEST})
+_ANOMALOUS = re.compile(r"(anomal|abnormal).*")
+_LIKE_A_PART = re.compile(
+    r"(normal|anomal|abnormal).*|(train|test)(s|ing)?|good|ok|bad|ng|fault(s|y)?|broken|defect(s|ive)?"
+)
 
 
 class Folder:
@@ -53,8 +59,8 @@ class Folder:
         Raises
         ------
         DatasetError
-            Where `root` is the folder of one machine, or a machine has no normal recording or has
-            them in two places.
+            Where `root` is the folder of one machine, a machine has no normal recording or has them in
+            two places, or a machine or an individual is called like what lies in its folder.
         """
         if _is_individual(root):
             raise DatasetError(
@@ -64,10 +70,12 @@ class Folder:
         left_out: listing.LeftOut = []
         clips: list[Clip] = []
         for machine in listing.distinct(listing.folders(root)):
+            _require_a_name([machine])
             if _is_individual(machine):
                 clips += _clips(machine, machine.name, "id_00", left_out)
                 continue
             individuals = [folder for folder in listing.folders(machine) if _is_individual(folder)]
+            _require_a_name(individuals)
             for individual in listing.distinct(individuals):
                 clips += _clips(individual, machine.name, individual.name, left_out)
             if not individuals:
@@ -76,8 +84,31 @@ class Folder:
 
 
 def _is_individual(folder: Path) -> bool:
-    parts = {path.name for path in listing.folders(folder)}
+    parts = {path.name.casefold() for path in listing.folders(folder)}
     return bool(parts & _PARTS) or listing.has_recordings(folder)
+
+
+def _require_a_name(folders: Sequence[Path]) -> None:
+    """Raise a `DatasetError` where the folder of a machine or an individual is called like a part of one."""
+    for folder in folders:
+        if _LIKE_A_PART.fullmatch(folder.name.casefold()):
+            raise DatasetError(
+                f"{folder} would be taken for a machine of its own, and what is in it for normal: rename "
+                f"it to 'normal', 'anomaly' or 'test' where it is that part of the machine "
+                f"{folder.parent.name}, else to another word; wanted {WANTED}"
+            )
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    """Return the sub-folders of one machine's folder by name, in lower case."""
+    parts: dict[str, Path] = {}
+    for path in listing.folders(folder):
+        before = parts.setdefault(path.name.casefold(), path)
+        if before is not path:
+            raise DatasetError(
+                f"{before} and {path} differ in upper and lower case only: join or rename them"
+            )
+    return parts
 
 
 def _clips(
@@ -89,7 +120,7 @@ def _clips(
         name = path.relative_to(folder).as_posix()
         return Clip(path, machine, machine_id, split, None, label, name=name)
 
-    parts = {path.name: path for path in listing.folders(folder)}
+    parts = _parts(folder)
     normal = _normal(folder, parts, left_out)
     anomalies = [path for name in ANOMALY for path in _tree(parts.get(name), left_out)]
     held_out = 0
@@ -121,7 +152,8 @@ def _normal(folder: Path, parts: dict[str, Path], left_out: listing.LeftOut) -> 
     if not normal:
         raise DatasetError(f"no normal recording for training in {folder}: wanted {WANTED}")
     for path in normal:
-        if {*path.relative_to(folder).parts[:-1]} & {*ANOMALY}:
+        between = path.relative_to(folder).parts[:-1]
+        if any(_ANOMALOUS.fullmatch(name.casefold()) for name in between):
             raise DatasetError(
                 f"{path} is an anomaly among the normal recordings for training: move it to "
                 f"{folder / ANOMALY[0]}"
@@ -134,10 +166,11 @@ def _test(folder: Path, left_out: listing.LeftOut) -> Iterator[tuple[Path, Label
     for path in listing.entries(folder):
         label: Label | None = None
         if path.is_dir():
-            if path.name not in {"normal", *ANOMALY}:
+            name = path.name.casefold()
+            if name not in {"normal", *ANOMALY}:
                 left_out.append((path, "a folder called neither normal nor anomaly"))
                 continue
-            label = "normal" if path.name == "normal" else "anomaly"
+            label = "normal" if name == "normal" else "anomaly"
             yield from ((recording, label) for recording in _tree(path, left_out))
         elif listing.is_recording(path):
             yield path, label
