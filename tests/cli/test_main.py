@@ -109,6 +109,16 @@ def test_errors_are_one_message_and_no_stack_trace(
     assert "Traceback" not in done.stderr
 
 
+def test_a_refused_setting_does_not_claim_the_folder(call: Call, tmp_path: Path) -> None:
+    data, out = machines.write_arrays(tmp_path / "data", machines=2), tmp_path / "run"
+    words = ["collaborate", "simulate", "--data", data, "--out", out, "--no-report"]
+    refused = call(*words, "--set", "members=0")
+    assert (refused.returncode, refused.stderr) == (2, "thrum: members is 0, wanted at least 1\n")
+    assert call(*words, "--seed", "-1").returncode == 2
+    done = call(*words, *QUICK)
+    assert done.returncode == 0, done.stderr
+
+
 def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
     out = tmp_path / "run"

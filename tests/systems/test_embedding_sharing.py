@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 import machines
 from thrum import config as configs
-from thrum.errors import ConfigError, DataError, ProtocolError, StorageError
+from thrum.errors import ConfigError, DataError, ProtocolError, StorageError, UsageError
 from thrum.evaluation.metrics import auc
 from thrum.systems.embedding_sharing import (
     PRESETS,
@@ -68,6 +69,27 @@ def test_presets_take_a_file_and_assignments(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("epoch = 5\n")
     with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
         preset_config("compact", file=tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("members=0", "members is 0, wanted at least 1"),
+        ("batch_size=1", "batch_size is 1, wanted at least 2"),
+        ("epochs=0", "epochs is 0, wanted at least 1"),
+        ("neighbours=0", "neighbours is 0, wanted at least 1"),
+        ("stack_hop=0", "stack_hop is 0, wanted at least 1"),
+        ("learning_rate=nan", "learning_rate is nan, wanted more than 0"),
+        ("learning_rate=-1", "learning_rate is -1.0, wanted more than 0"),
+        ("weight_decay=-1", "weight_decay is -1.0, wanted 0 or more"),
+        ("margin=nan", "margin is nan, wanted 0 or more"),
+        ("crop=1.5", "crop is 1.5, wanted more than 0, at most 1"),
+        ("detector=kn", "no detector is called 'kn'. Did you mean 'knn'?"),
+    ],
+)
+def test_settings_out_of_range_are_refused(assignment: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        preset_config("compact", assignments=[assignment])
 
 
 def test_groups() -> None:

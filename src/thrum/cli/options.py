@@ -9,7 +9,7 @@ import typer
 
 from thrum.errors import ConfigError
 
-Seed = Annotated[int, typer.Option(help="Decides everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Layout = Annotated[str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")]
 Settings = Annotated[

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from thrum import config as configs
+from thrum.detectors.base import DETECTORS
 from thrum.errors import ConfigError
 
 
@@ -76,6 +77,25 @@ class Config:
     detector: str = "knn"
     neighbours: int = 2
     linear: bool = False
+
+    def __post_init__(self) -> None:
+        DETECTORS.load(self.detector)
+        configs.require_at_least(
+            self,
+            members=1,
+            stack_frames=1,
+            stack_hop=1,
+            embedding_size=1,
+            epochs=1,
+            batch_size=2,  # batch normalisation wants two
+            neighbours=1,
+        )
+        configs.require_positive(self, "scale", "learning_rate")
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is {self.crop}, wanted more than 0, at most 1")
+        for name in ("margin", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, wanted 0 or more")
 
 
 PRESETS = {
