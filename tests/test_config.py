@@ -72,6 +72,8 @@ def test_missing_and_malformed_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("epochs = = 3")
     with pytest.raises(ConfigError, match="not valid TOML"):
         config.load(Settings, tmp_path / "bad.toml")
+    with pytest.raises(ConfigError, match="cannot be read as a settings file: Is a directory"):
+        config.load(Settings, tmp_path)
 
 
 def test_a_setting_below_its_least_is_named() -> None:

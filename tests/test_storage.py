@@ -40,6 +40,14 @@ def test_a_flipped_bit_is_found_out(tmp_path: Path) -> None:
         storage.load_state(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a file/x.csv", "a file/below/x.csv", f"{'n' * 300}.csv"])
+def test_where_nothing_can_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(StorageError, match=f"cannot write .*{name}"):
+        storage.write_text(tmp_path / name, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
 def test_a_later_schema_is_refused(tmp_path: Path) -> None:
     storage.save_state(tmp_path, TENSORS, {})
     description = json.loads((tmp_path / "model.json").read_text())

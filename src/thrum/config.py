@@ -50,13 +50,15 @@ def load(cls: type[C], path: Path) -> C:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file; a missing or malformed file is a `ConfigError`."""
+    """Return the content of a TOML file; one that is missing, unreadable or malformed is a `ConfigError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no settings file at {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read as a settings file: {error.strerror}") from error
 
 
 def to_toml(config: object) -> str:

@@ -15,3 +15,10 @@ def test_a_folder_in_use_is_refused_unless_resumed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--resume"):
         check_out(tmp_path, resume=False)
     check_out(tmp_path, resume=True)
+
+
+def test_a_file_is_no_folder_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="run is a file, wanted a folder"):
+            check_out(tmp_path / "run", resume=resume)

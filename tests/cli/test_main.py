@@ -19,6 +19,9 @@ QUICK = [
     part for setting in ("epochs=1", "members=2", "form=sequence") for part in ("--set", setting)
 ]
 
+SIMULATE = ["collaborate", "simulate", "--data", "data", "--embedder", "logmel", "--out"]
+EMBED = ["embed", "--embedder", "logmel", "--data", "data", "--out"]
+
 
 class Done(NamedTuple):
     returncode: int
@@ -91,6 +94,15 @@ def test_version(call: Call) -> None:
         (["score", "nowhere", "also-nowhere.wav"], 1, "is missing"),
         (["collaborate", "simulate", "--out", "x"], 2, "Missing option '--data'"),
         (["sing"], 2, "No such command 'sing'"),
+        (["data", "check", "n" * 300], 1, f"{'n' * 300}: File name too long"),
+        (["data", "synth", "some file"], 1, "some file: Not a directory"),
+        (["train", "--system", "knn", "--data", ".", "--out", "some file"], 2, "is a file, wanted"),
+        ([*SIMULATE, "some file"], 1, "cannot write some file"),
+        ([*SIMULATE, "x", "--config", "."], 2, ". cannot be read as a settings file"),
+        ([*EMBED, "some file"], 1, "some file"),
+        ([*EMBED, "x", "--device", "nope"], 2, "no device is called 'nope'"),
+        (["score", "some file", "a.wav"], 1, "some file/model.json: Not a directory"),
+        (["score", "run", os.fsdecode(b"Ger\xe4t.wav")], 1, r"Ger\xe4t.wav has a name that is not"),
     ],
 )
 def test_errors_are_one_message_and_no_stack_trace(
@@ -101,12 +113,36 @@ def test_errors_are_one_message_and_no_stack_trace(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    machines.write_sound(tmp_path / "data", clips=1, seconds=0.1)
     (tmp_path / "some file").touch()
     monkeypatch.chdir(tmp_path)
     done = call(*words)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["train", "--system", "knn", "--data", ".", "--out", "x"],
+            "; run the same command with --resume to go on",
+        ),
+        ([*EMBED, "x"], "; run the same command again to go on"),
+        (["data", "check", "."], ""),
+    ],
+)
+def test_what_was_interrupted_says_how_to_go_on(
+    call: Call, words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("thrum.datasets.open_dataset", interrupted)
+    done = call(*words)
+    assert (done.returncode, done.stderr) == (130, f"thrum: stopped{told}\n")
 
 
 def test_a_refused_setting_does_not_claim_the_folder(call: Call, tmp_path: Path) -> None:

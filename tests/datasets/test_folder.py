@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,19 @@ def test_an_empty_part_of_a_machine(tree) -> None:
     root = tree(["press/normal/a.wav"])
     (root / "lathe" / "normal").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"no normal recording for training in .*lathe"):
+        open_dataset(root)
+
+
+@pytest.mark.parametrize("name", [b"press/normal/Ger\xe4t.wav", b"Ger\xe4t/normal/a.wav"])
+def test_a_name_that_is_not_utf8_is_refused(tree, name: bytes) -> None:
+    root = tree(["fan/normal/a.wav"])
+    try:
+        tree([os.fsdecode(name)])
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    with pytest.raises(
+        DatasetError, match=r"Ger\\xe4t(\.wav)? has a name that is not UTF-8: rename"
+    ):
         open_dataset(root)
 
 

@@ -26,10 +26,11 @@ def embed(
 
     from thrum.datasets import open_dataset
     from thrum.embedders import EmbeddingStore, create_embedder, embed_into
+    from thrum.training import device_of
 
     clips = open_dataset(data, layout=layout).clips
     store = EmbeddingStore(out, dtype=dtype)  # type: ignore[arg-type]
-    model = create_embedder(embedder).to(device)
+    model = create_embedder(embedder).to(device_of(device))
     with console.progress(quiet=json) as progress:
         embedded = embed_into(store, clips, model, batch_size=batch_size, progress=progress)
     if json:

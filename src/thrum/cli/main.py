@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -57,13 +59,39 @@ def _thrum(
     pass
 
 
+INTERRUPTED = 130
+_RESUMING = ("train", "fine-tune")
+_GOING_ON = ("bench", "collaborate", "data fetch", "demo", "embed", "weights fetch")
+
+
 def main() -> None:
-    """Run the command line. Exit codes: 0 well, 1 the work failed, 2 the words were wrong."""
+    """Run the command line.
+
+    Exit codes: 0 well, 1 the work failed, 2 the words were wrong, 130 stopped by Ctrl-C.
+    """
     try:
         app()
     except ThrumError as error:
-        typer.secho(f"thrum: {error}", err=True, fg=typer.colors.RED)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.secho("thrum: stopped; run the same command again to go on", err=True)
-        sys.exit(130)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except UnicodeEncodeError as error:
+        _fail(f"a name cannot be written as text: {error}", 1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's word for KeyboardInterrupt
+            typer.secho(f"thrum: stopped{_how_to_go_on(sys.argv[1:])}", err=True)
+        raise
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.secho(f"thrum: {message}", err=True, fg=typer.colors.RED)
+    sys.exit(code)
+
+
+def _how_to_go_on(words: Sequence[str]) -> str:
+    verb = " ".join(words[:2])
+    if verb.startswith(_RESUMING):
+        return "; run the same command with --resume to go on"
+    if verb.startswith(_GOING_ON):
+        return "; run the same command again to go on"
+    return ""

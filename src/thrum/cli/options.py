@@ -21,7 +21,9 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def check_out(out: Path, *, resume: bool) -> None:
-    """Raise a `ConfigError` where the folder of a new run holds something already."""
+    """Raise a `ConfigError` where the folder of a new run is none, or holds something already."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file, wanted a folder: choose another --out")
     if out.exists() and any(out.iterdir()) and not resume:
         raise ConfigError(
             f"{out} is not empty: say --resume to go on there, or choose another --out"

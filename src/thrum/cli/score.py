@@ -27,6 +27,7 @@ def score(
 ) -> None:
     """Score recordings; higher is more anomalous."""
     from thrum import audio, storage
+    from thrum.datasets import listing
     from thrum.errors import DataError, UsageError
     from thrum.evaluation.table import to_csv
     from thrum.systems.base import load_system
@@ -41,6 +42,8 @@ def score(
             else [path]
         )
     ]
+    for file in files:
+        listing.require_utf8(file)
     if not files:
         raise DataError(f"no wav or flac files under {', '.join(map(str, paths))}")
     system = load_system(run, device=device)

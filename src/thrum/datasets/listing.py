@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,15 +23,32 @@ _SHOWN = 3
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what is in `folder`, in natural order, without hidden names (``.x``, ``__x``)."""
+    """Return what is in `folder`, in natural order, without hidden names (``.x``, ``__x``).
+
+    Raises
+    ------
+    DatasetError
+        Where `folder` cannot be listed, or something in it has a name that cannot be written as text,
+        or is a link to nothing.
+    """
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
     except OSError as error:
         raise DatasetError(f"cannot list the folder {folder}: {error.strerror}") from error
     for path in found:
+        require_utf8(path)
         if path.is_symlink() and not path.exists():
             raise DatasetError(f"{path} is a link to {path.readlink()}, which is not there")
     return sorted(found, key=lambda path: natural(path.name))
+
+
+def require_utf8(path: Path) -> None:
+    """Raise a `DatasetError` where the name is no UTF-8: no result could be written that names it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise DatasetError(f"{shown} has a name that is not UTF-8: rename it") from error
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
