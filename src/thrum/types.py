@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from thrum.errors import DatasetError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -188,3 +190,24 @@ def rows_by_machine(clips: Iterable[Clip]) -> dict[tuple[str, str], list[int]]:
     for row, clip in enumerate(clips):
         rows.setdefault(clip.machine_key, []).append(row)
     return dict(sorted(rows.items()))
+
+
+def names_of(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return what each ``(machine, machine_id)`` is called on disk: ``<machine>_<machine_id>``.
+
+    Raises
+    ------
+    DatasetError
+        Where two would be called the same.
+    """
+    names: dict[tuple[str, str], str] = {}
+    owners: dict[str, tuple[str, str]] = {}
+    for key in keys:
+        name = names[key] = "_".join(key)
+        owner = owners.setdefault(name, key)
+        if owner != key:
+            raise DatasetError(
+                f"the machines {'/'.join(owner)} and {'/'.join(key)} would both be called {name!r} "
+                f"on disk: rename the folder of one of them"
+            )
+    return names

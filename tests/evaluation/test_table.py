@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thrum.errors import DataError
+from thrum.errors import DataError, DatasetError
 from thrum.evaluation.table import (
     Result,
     comparison,
@@ -198,3 +198,11 @@ def test_csv_keeps_every_digit_and_quotes() -> None:
     assert to_csv(["a", "b"], [[0.1 + 0.2, None], ["x,y", 1]]) == (
         'a,b\n0.30000000000000004,\n"x,y",1\n'
     )
+
+
+def test_two_machines_are_not_written_into_one_file(tmp_path: Path) -> None:
+    clips = [clip("press", "hall_2", "a", "normal"), clip("press_hall", "2", "a", "anomaly")]
+    scores = Scores(clips, {"local": np.zeros(2)}, "local")
+    with pytest.raises(DatasetError, match="press/hall_2 and press_hall/2 would both be called"):
+        write_scores(tmp_path / "scores", scores)
+    assert not (tmp_path / "scores").exists()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from thrum import storage
 from thrum.errors import DataError
 from thrum.evaluation import metrics
-from thrum.types import Domain, Label, Scores
+from thrum.types import Domain, Label, Scores, names_of
 
 Cell = str | int | float | None
 
@@ -186,14 +186,21 @@ def comparison(
 
 
 def write_scores(folder: Path, scores: Scores) -> list[Path]:
-    """Write ``<machine>_<machine_id>.csv`` (``clip,label,domain,<methods>``) for each machine."""
+    """Write ``<machine>_<machine_id>.csv`` (``clip,label,domain,<methods>``) for each machine.
+
+    Raises
+    ------
+    DatasetError
+        Where the files of two machines would have one name.
+    """
     rows: dict[tuple[str, str], list[list[Cell]]] = {}
     for row, clip in enumerate(scores.clips):
         values = (float(column[row]) for column in scores.columns.values())
         rows.setdefault(clip.machine_key, []).append([clip.name, clip.label, clip.domain, *values])
+    names = names_of(rows)
     paths = []
     for key, cells in sorted(rows.items()):
-        path = folder / f"{'_'.join(key)}.csv"
+        path = folder / f"{names[key]}.csv"
         storage.write_text(path, to_csv((*_CLIP_COLUMNS, *scores.columns), cells))
         paths.append(path)
     return paths
