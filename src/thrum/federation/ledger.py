@@ -6,14 +6,19 @@ ledger has not left.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from thrum.errors import StorageError
+
+DAMAGED = "damaged line"
+"""What an entry is called whose line cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Entry:
     time
         When, ISO 8601, UTC.
     what
-        ``description``, ``manifest``, ``embeddings`` or ``acknowledgement``.
+        ``description``, ``manifest``, ``embeddings``, ``acknowledgement`` or ``failure``; or `DAMAGED`.
     detail
         Which one, in words: machine, split and piece.
     clips
@@ -34,6 +39,8 @@ class Entry:
         The size of its content.
     sha256
         The checksum of its content.
+    invertible
+        Whether its content can be turned back into sound.
     """
 
     time: str
@@ -42,6 +49,7 @@ class Entry:
     clips: int
     n_bytes: int
     sha256: str
+    invertible: bool = False
 
 
 class Ledger:
@@ -56,33 +64,90 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def record(self, what: str, detail: str, *, clips: int, n_bytes: int, sha256: str) -> Entry:
-        """Append an entry and sync it to disk."""
+    def record(
+        self,
+        what: str,
+        detail: str,
+        *,
+        clips: int,
+        n_bytes: int,
+        sha256: str,
+        invertible: bool = False,
+    ) -> Entry:
+        """Append an entry and sync it to disk.
+
+        Raises
+        ------
+        StorageError
+            Where it could not be written whole; then nothing of it is left, and nothing may be sent.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = Entry(now, what, detail, clips, n_bytes, sha256)
-        line = (json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode("utf-8")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        entry = Entry(now, what, detail, clips, n_bytes, sha256, invertible)
+        line = json.dumps(asdict(entry)).encode() + b"\n"
         try:
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = not self.path.exists()
+            with _opened(self.path) as handle:
+                _append(handle, line)
+            if new:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write the ledger {self.path}: {error}; nothing leaves before it can be written"
+            ) from error
         return entry
 
     def entries(self) -> list[Entry]:
-        """Return all entries, oldest first; none where nothing has left."""
+        """Return all entries, oldest first; none where nothing has left.
+
+        A line that cannot be read, as a full disk or a crash leaves it, is an entry called `DAMAGED`.
+        """
         if not self.path.exists():
             return []
-        entries = []
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                entries.append(Entry(**json.loads(line)))
-            except (json.JSONDecodeError, TypeError) as error:
-                raise StorageError(
-                    f"{self.path}, line {number} is no ledger entry: {error}"
-                ) from error
-        return entries
+        lines = self.path.read_bytes().split(b"\n")
+        return [_entry(line, number) for number, line in enumerate(lines, start=1) if line]
+
+
+def _entry(line: bytes, number: int) -> Entry:
+    try:
+        return Entry(**json.loads(line))
+    except (ValueError, TypeError):
+        text = line.decode("utf-8", errors="replace")
+        return Entry("", DAMAGED, f"line {number}: {text}", 0, 0, "")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open for one writer at a time: another's line is neither cut in two nor taken back."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _append(handle: int, line: bytes) -> None:
+    """Write all of `line`, after what is there, and sync it; or leave the file as it was and raise."""
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":  # a torn line ends here
+        line = b"\n" + line
+    try:
+        written = 0
+        while written < len(line):
+            written += os.write(handle, line[written:])
+        os.fsync(handle)
+    except BaseException:
+        os.ftruncate(handle, size)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def total_bytes(entries: Iterable[Entry]) -> int:
