@@ -81,8 +81,9 @@ class Collaboration:
         words += ["--out", self.folder / "hub", "--algorithm", algorithm, "--device", "cpu"]
         return [*words, *(word for setting in SETTINGS for word in ("--set", setting))]
 
-    def client(self, site: str, *, kit: Path) -> list[object]:
-        return ["client", "--kit", kit, "--data", self.folder / site, "--out", self.out(site)]
+    def client(self, site: str, *, kit: Path, algorithm: int = 1) -> list[object]:
+        words: list[object] = ["client", "--kit", kit, "--data", self.folder / site]
+        return [*words, "--algorithm", algorithm, "--out", self.out(site)]
 
     def out(self, site: str) -> Path:
         return self.folder / f"{site}-out"
@@ -94,10 +95,14 @@ class Collaboration:
         """Run server and sites until all have ended well."""
         log = self.folder / "server.log"
         sites = {site: self.folder / f"{site}.log" for site in SITES}
+
+        def client(site: str) -> list[object]:
+            return self.client(site, kit=self.kits / site, algorithm=algorithm)
+
         with (
             thrum(log, *self.server(algorithm=algorithm)) as server,
-            thrum(sites["north"], *self.client("north", kit=self.kits / "north")) as north,
-            thrum(sites["south"], *self.client("south", kit=self.kits / "south")) as south,
+            thrum(sites["north"], *client("north")) as north,
+            thrum(sites["south"], *client("south")) as south,
         ):
             deadline = time.monotonic() + ROUND_SECONDS
             processes = (server, north, south)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,12 +24,13 @@ import pytest
 
 import machines
 from provisioning import free_port, provision
-from thrum.errors import ConfigError, FederationError, ProtocolError, ThrumError
+from thrum.errors import ConfigError, FederationError, StorageError, ThrumError
 from thrum.federation.flare import kit as kits
 from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.kit import Kit, reachable, read_kit, require_free_port, server_kits
 from thrum.federation.flare.operator import write_job
 from thrum.federation.flare.policy import write_policy
+from thrum.federation.flare.rounds import open_site, take_part
 from thrum.federation.flare.settings import (
     VARIABLE,
     ServerSettings,
@@ -37,6 +40,7 @@ from thrum.federation.flare.settings import (
     write_settings,
 )
 from thrum.federation.flare.state import LogReader, ProgressLog
+from thrum.federation.ledger import Ledger
 from thrum.systems.embedding_sharing import PRESETS
 
 pytest.importorskip("nvflare")
@@ -82,6 +86,76 @@ def test_a_damaged_kit_is_named(provisioned: Path, tmp_path: Path) -> None:
     (startup / "fed_client.json").write_text("{}")
     with pytest.raises(ConfigError, match="damaged"):
         read_kit(tmp_path / "kit", role="site")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("rootCA.pem", None, "No such file .*rootCA.pem"),
+        ("rootCA.pem", "x", "rootCA.pem is no certificate"),
+        ("client.key", None, "No such file .*client.key"),
+        ("client.key", "", "client.key is no key of client.crt"),
+    ],
+)
+def test_a_damaged_kit_is_found_before_any_work(
+    provisioned: Path, tmp_path: Path, name: str, content: str | None, reason: str
+) -> None:
+    kit = shutil.copytree(provisioned / "north", tmp_path / "kit")
+    broken = kit / "startup" / name
+    if content is None:
+        broken.unlink()
+    else:
+        broken.write_text(content)
+    with pytest.raises(ConfigError, match=f"the kit in {kit} is damaged .*{reason}"):
+        read_kit(kit, role="site")
+
+
+@pytest.mark.parametrize("address", [":8002", "localhost:0", "localhost:70000", "localhost:x"])
+def test_a_kit_without_an_address_is_damaged(
+    provisioned: Path, tmp_path: Path, port: int, address: str
+) -> None:
+    kit = shutil.copytree(provisioned / "north", tmp_path / "kit")
+    path = kit / "startup" / "fed_client.json"
+    path.write_text(path.read_text().replace(f"localhost:{port}", address))
+    with pytest.raises(ConfigError, match="damaged"):
+        read_kit(kit, role="site")
+
+
+def test_a_name_that_leads_nowhere_is_said_at_once(
+    provisioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(code: int) -> Callable[..., None]:
+        def lookup(*_: object, **__: object) -> None:
+            raise socket.gaierror(code, "Name or service not known")
+
+        return lookup
+
+    kit = read_kit(provisioned / "north", role="site")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown(socket.EAI_NONAME))
+    with pytest.raises(FederationError, match="the server's name 'localhost' is not known here"):
+        reachable(kit)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown(socket.EAI_AGAIN))
+    assert not reachable(kit)  # the network is away for the moment
+
+
+def test_what_is_wrong_with_a_kit_is_said_before_anything_is_embedded(
+    provisioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = machines.write_sound(tmp_path / "data", machines=1, clips=2)
+    kit = replace(read_kit(provisioned / "north", role="site"), host="nowhere")
+
+    def lookup(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(FederationError, match="'nowhere' is not known"):
+        take_part(
+            kit,
+            SiteSettings("north", data, tmp_path / "out"),
+            tell=lambda line: None,
+            progress=lambda stage, done, total: None,
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_kit_whose_time_is_over_is_refused(
@@ -313,16 +387,12 @@ def asked_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     set_call_context(before)
 
 
-def test_a_site_answers_the_server_only(asked_by: Callable[[str], Any]) -> None:
+def test_a_site_answers_the_server_only(asked_by: Callable[[str], Any], tmp_path: Path) -> None:
     """The engine lets sites call each other; embeddings are for the server."""
     site = asked_by("south")
-    for call in (
-        lambda: site.answer(question="describe", arguments={}),
-        lambda: site.conclude(state="done", outcome={}),
-        site.present,
-    ):
-        with pytest.raises(ProtocolError, match="'south' asked"):
-            call()
+    assert site.answer(question="describe", arguments={}) == {}
+    assert site.conclude(state="done", outcome={}) == {}
+    assert not (tmp_path / "out").exists()
     assert "answer" in asked_by("server").answer(question="describe", arguments={})
 
 
@@ -342,6 +412,36 @@ def test_the_reason_of_a_failure_stays_at_the_site(
         str(tmp_path / "data")
         in json.loads((tmp_path / "out" / "round.json").read_text())["failure"]
     )
+    (entry,) = Ledger(tmp_path / "out" / "ledger.jsonl").entries()
+    assert (entry.what, entry.detail) == ("failure", "describe: DatasetError")
+    assert entry.n_bytes == len("DatasetError")
+
+
+def test_a_site_that_cannot_keep_its_ledger_says_nothing(
+    asked_by: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, remote: Callable[[Line], Any]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("no space left on device")
+
+    site = asked_by("server")
+    monkeypatch.setattr(Ledger, "record", full)
+    reply = site.answer(question="describe", arguments={})
+    assert reply == {}
+    with pytest.raises(FederationError, match=r"could not answer 'describe' \(it does not say"):
+        remote(Line(0, reply)).describe()
+
+
+def test_the_site_s_own_settings_decide_whether_test_clips_may_leave(
+    asked_by: Callable[[str], Any], tmp_path: Path
+) -> None:
+    site = asked_by("server")
+    settings = read_settings(SiteSettings)
+    open_site(settings).prepare()
+    ask = {"question": "manifest", "arguments": {"split": "test"}}
+    assert site.answer(**ask) == {"failed": "ProtocolError"}
+    write_settings(tmp_path / "settings.json", replace(settings, algorithm=2))
+    pieces = asked_by("server").answer(**ask)["answer"]["pieces"]
+    assert [piece["clips"] for piece in pieces] == [5]
 
 
 # Processes

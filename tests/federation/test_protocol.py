@@ -10,26 +10,27 @@ import pytest
 import machines
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
-from thrum.errors import DataError, FederationError, ProtocolError, StorageError
-from thrum.federation.ledger import Ledger, total_bytes
+from thrum.errors import DataError, DatasetError, FederationError, ProtocolError
 from thrum.federation.protocol import SITE_METHODS, Piece, chunk_message, parse_chunk
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.privacy.mechanisms import release
 from thrum.storage import sha256_bytes
-from thrum.systems.embedding_sharing import preset_config
+from thrum.systems.embedding_sharing import preset_config, score_machine
+from thrum.types import Clip
 
 QUICK = preset_config("compact", assignments=["epochs=2", "members=2", "batch_size=64"])
 PIECE = Piece(0, ("Press", "id_00"), 2, 2 * 5 * 4, "f")
 
 
-def sites(tmp_path: Path, data: Path) -> dict[str, Site]:
+def sites(tmp_path: Path, data: Path, **settings: Any) -> dict[str, Site]:
     made = {}
     dataset = open_dataset(data)
     for machine, machine_id in dataset.machine_keys:
         clips = dataset.where(machine=machine, machine_id=machine_id).clips
         name = f"{machine}_{machine_id}"
-        made[name] = Site(name, clips, create_embedder("precomputed"), tmp_path / "sites" / name)
+        folder = tmp_path / "sites" / name
+        made[name] = Site(name, clips, create_embedder("precomputed"), folder, **settings)
         made[name].prepare()
     return made
 
@@ -58,10 +59,13 @@ def test_a_piece_arrives_as_it_was_sent() -> None:
     ("change", "wanted"),
     [
         ({"embeddings": np.ones((5, 4), np.float16)}, "damaged on the way"),
-        ({"lengths": [2, 2]}, "does not hold the 2 clips"),
-        ({"lengths": [5]}, "does not hold the 2 clips"),
-        ({"lengths": [0, 5]}, "does not hold the 2 clips"),
+        ({"lengths": [3, 2]}, "damaged on the way"),
         ({"lengths": None}, "not understood"),
+        ({"lengths": [2, 1 << 70]}, "not understood"),
+        *(
+            (chunk_message(np.ones((5, 4), np.float16), lengths), "does not hold the 2 clips")
+            for lengths in ([2, 2], [5], [0, 5])
+        ),
         (chunk_message(np.ones((5, 4)), [2, 3]), "float64"),
         (chunk_message(np.full((5, 4), np.nan, np.float16), [2, 3]), "NaN"),
     ],
@@ -92,27 +96,76 @@ def test_what_leaves_stands_in_the_ledger_with_its_checksum(tmp_path: Path, data
     (entry,) = site.ledger.entries()
     assert entry.what == "embeddings"
     assert entry.detail == "Press/id_00, train, piece 1"
-    assert (entry.clips, entry.n_bytes) == (4, sent["embeddings"].nbytes)
-    assert entry.sha256 == sha256_bytes(sent["embeddings"].data.cast("B"))
+    lengths = np.asarray(sent["lengths"], "<i8").tobytes()
+    assert (entry.clips, entry.n_bytes) == (4, sent["embeddings"].nbytes + len(lengths))
+    assert entry.sha256 == sha256_bytes(sent["embeddings"].tobytes() + lengths)
+    assert entry.invertible  # nobody knows what precomputed features give away
 
 
 def test_no_answer_of_a_site_holds_a_label_a_name_or_sound(tmp_path: Path, data: Path) -> None:
-    site = sites(tmp_path, data)["Press_id_00"]
+    site = sites(tmp_path, data, algorithm=2)["Press_id_00"]
     texts = [json.dumps(site.describe()), json.dumps(site.manifest("test"))]
     assert not any(word in text for text in texts for word in ("anomaly", "normal", "npz", "/"))
     assert set(site.chunk("test", 0)) == {"embeddings", "lengths", "sha256"}
     assert all(hasattr(site, method) for method in SITE_METHODS)
 
 
-def test_a_damaged_ledger_is_said(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.jsonl")
-    assert ledger.entries() == []
-    ledger.record("manifest", "train", clips=0, n_bytes=10, sha256="0")
-    ledger.record("manifest", "test", clips=0, n_bytes=12, sha256="0")
-    assert total_bytes(ledger.entries()) == 22
-    ledger.path.write_text(ledger.path.read_text() + '{"time": 1}\n')
-    with pytest.raises(StorageError, match="line 3 is no ledger entry"):
-        ledger.entries()
+def test_a_fingerprint_cannot_be_tried_out(tmp_path: Path, data: Path) -> None:
+    """The same files under another secret have other fingerprints; a site that starts again keeps its."""
+    here, again = (sites(tmp_path, data)["Press_id_00"] for _ in range(2))
+    elsewhere = sites(tmp_path / "elsewhere", data)["Press_id_00"]
+    assert here.manifest("train") == again.manifest("train")
+    own, other = (
+        {piece["fingerprint"] for piece in site.manifest("train")["pieces"]}
+        for site in (here, elsewhere)
+    )
+    assert len(own) == 2
+    assert not own & other
+
+
+def test_under_algorithm_1_no_test_clip_leaves_whatever_the_server_asks(
+    tmp_path: Path, data: Path
+) -> None:
+    taken = sites(tmp_path, data)
+    site = taken["Press_id_00"]
+    for ask in (lambda: site.manifest("test"), lambda: site.chunk("test", 0)):
+        with pytest.raises(ProtocolError, match=r"asked for the 'test' clips; under Algorithm 1"):
+            ask()
+    assert site.ledger.entries() == []
+    with pytest.raises(FederationError, match="do not leave Press_id_00, Press_id_01, Press_id_02"):
+        server(tmp_path).collaborate(taken, algorithm=2)
+    assert {entry.what for entry in site.ledger.entries()} == {"description"}
+
+
+def test_a_classifier_does_not_name_the_machines_of_others(tmp_path: Path, data: Path) -> None:
+    taken = sites(tmp_path, data)
+    outcome = server(tmp_path).collaborate(taken)
+    own = json.loads((taken["Press_id_01"].folder / "classifiers/all/model.json").read_text())
+    assert own["keys"] == [["", "0"], ["Press", "id_01"], ["", "2"]]
+    machine = ("Press", "id_01")
+    site = taken["Press_id_01"]
+    train, test = (
+        [release(f) for f in site.frames([c for c in site.machines[machine] if c.split == split])]
+        for split in ("train", "test")
+    )
+    pooled = score_machine(outcome.classifiers["all"], machine, train, test)
+    assert np.array_equal(site.score()[0].scores["collaborative"].test, pooled.collaborative.test)
+
+
+def test_a_round_leaves_no_classifier_of_an_earlier_one(tmp_path: Path) -> None:
+    data = machines.write_arrays(tmp_path / "data", machines=2, kind="Press")
+    machines.write_arrays(data, machines=2, kind="Saw")
+    taken = sites(tmp_path, data)
+    for per_machine_type, kept in ((True, {"Press", "Saw"}), (False, {"all"})):
+        server(tmp_path, per_machine_type=per_machine_type).collaborate(taken)
+        assert {path.name for path in (tmp_path / "server" / "classifiers").iterdir()} == kept
+
+
+def test_machines_of_one_name_on_disk_are_refused(tmp_path: Path) -> None:
+    keys = (("press", "hall_2"), ("press_hall", "2"))
+    clips = [Clip(tmp_path / "a.wav", *key, "train") for key in keys]
+    with pytest.raises(DatasetError, match="press/hall_2 and press_hall/2 would both .*rename"):
+        Site("north", clips, create_embedder("logmel"), tmp_path)
 
 
 def test_two_sites_may_not_claim_one_machine_id(tmp_path: Path, data: Path) -> None:
@@ -142,8 +195,8 @@ def test_another_version_of_the_protocol_is_refused(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = sites(tmp_path, data)
-    monkeypatch.setattr("thrum.federation.site.VERSION", 2)
-    with pytest.raises(ProtocolError, match="speaks protocol 2, this server 1"):
+    monkeypatch.setattr("thrum.federation.site.VERSION", 1)
+    with pytest.raises(ProtocolError, match="speaks protocol 1, this server 2"):
         server(tmp_path).collaborate(taken)
 
 
@@ -183,7 +236,7 @@ def test_more_pieces_than_files_may_be_open(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, few_files: int, algorithm: Any
 ) -> None:
     monkeypatch.setattr("thrum.federation.site.CLIPS_PER_PIECE", 1)
-    taken = sites(tmp_path, data)
+    taken = sites(tmp_path, data, algorithm=algorithm)
     server(tmp_path).collaborate(taken, algorithm=algorithm)
     pieces = list((tmp_path / "server" / "pieces").rglob("*.npy"))
     assert len(pieces) > few_files

@@ -140,6 +140,17 @@ def test_calling_again_changes_nothing(arrays: Path, first: tuple[Simulation, Pa
     assert again.results == simulation.results
 
 
+def test_machines_of_one_name_on_disk_are_not_mixed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for machine, machine_id in (("press", "hall_2"), ("press_hall", "2")):
+        for number in range(3):
+            sound = machines.tone(random, 200, seconds=0.5, rate=16000)
+            audio.write(tmp_path / machine / machine_id / "normal" / f"{number}.wav", sound, 16000)
+    with pytest.raises(DatasetError, match="press/hall_2 and press_hall/2 would both be called"):
+        run(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_lone_client_gets_local_scores_and_is_told(tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data", machines=1)
     simulation = run(data, tmp_path / "out")

@@ -78,7 +78,7 @@ def ledger(
     from dataclasses import asdict
 
     from thrum.errors import DataError
-    from thrum.federation.ledger import Ledger, total_bytes
+    from thrum.federation.ledger import DAMAGED, Ledger, total_bytes
 
     path = site / "ledger.jsonl"
     if not path.exists():
@@ -101,7 +101,13 @@ def ledger(
     console.print_table(
         f"what has left {site.name}", ["time", "what", "which", "clips", "bytes", "sha256"], rows
     )
-    typer.echo(f"{len(entries)} messages, {total_bytes(entries):,} bytes; no recording among them")
+    damaged = sum(entry.what == DAMAGED for entry in entries)
+    messages = len(entries) - damaged
+    typer.echo(f"{messages} messages, {total_bytes(entries):,} bytes; no recording among them")
+    if any(entry.invertible for entry in entries):
+        typer.echo("but embeddings that can be turned back into sound: whoever has them can listen")
+    if damaged:
+        typer.echo(f"{damaged} lines cannot be read: a crash or a full disk may leave such")
 
 
 def run_simulation(

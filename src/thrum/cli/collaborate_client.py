@@ -18,6 +18,9 @@ def client(
     embedder: Annotated[
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
     ] = "modulation",
+    algorithm: Annotated[
+        int, typer.Option(min=1, max=2, help="2 also lets embeddings of test clips leave the site.")
+    ] = 1,
     layout: Layout = None,
     device: Device = "auto",
     json: Json = False,
@@ -30,7 +33,15 @@ def client(
     from thrum.federation.flare.settings import SiteSettings
 
     own_kit = read_kit(kit, role="site")
-    settings = SiteSettings(own_kit.name, data.resolve(), out.resolve(), embedder, layout, device)
+    settings = SiteSettings(
+        own_kit.name,
+        data.resolve(),
+        out.resolve(),
+        embedder,
+        layout,
+        device,
+        algorithm=1 if algorithm == 1 else 2,
+    )
     with console.progress(quiet=json) as progress:
         results, notes = take_part(
             own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress

@@ -65,6 +65,6 @@ def server(
         return
     rows = [[site, ", ".join(machines)] for site, machines in outcome["sites"].items()]
     console.print_table("the round is done", ["site", "machines"], rows)
-    for machine in outcome["alone"]:
-        typer.echo(f"note: {machine} is alone: no other machine ID to be told apart from")
+    for note in outcome["notes"]:
+        typer.echo(f"note: {note}")
     typer.echo(f"store and classifiers: {out}")

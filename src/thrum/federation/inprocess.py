@@ -12,8 +12,8 @@ from thrum import storage
 from thrum.embedders.base import Embedder
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
-from thrum.federation.protocol import MachineKey
-from thrum.federation.server import Algorithm, Server
+from thrum.federation.protocol import Algorithm, MachineKey
+from thrum.federation.server import Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
@@ -25,7 +25,7 @@ from thrum.systems.embedding_sharing import (
     train_classifier,
 )
 from thrum.training import device_of
-from thrum.types import Dataset, Progress, group_by_machine
+from thrum.types import Dataset, Progress, group_by_machine, names_of
 
 METHODS = ("local_logmel", "local", "local_whitened", "collaborative", "fused", "centralised")
 
@@ -85,6 +85,8 @@ def simulate(
     ------
     ConfigError
         Where `folder` holds a simulation of other settings.
+    DatasetError
+        Where two machines would have one name on disk.
     """
     settings = {
         "data": str(dataset.root.resolve()),
@@ -95,12 +97,15 @@ def simulate(
         "per_machine_type": per_machine_type,
         "config": configs.to_mapping(config),
     }
+    groups = group_by_machine(dataset)
+    names = names_of(groups)
     _claim(folder, settings)
     sites = []
-    groups = group_by_machine(dataset)
     for number, (key, clips) in enumerate(groups.items(), start=1):
-        name = "_".join(key)
-        site = Site(name, clips, embedder, folder / "sites" / name, device=device)
+        name = names[key]
+        site = Site(
+            name, clips, embedder, folder / "sites" / name, device=device, algorithm=algorithm
+        )
         site.prepare()
         sites.append(site)
         if progress is not None:

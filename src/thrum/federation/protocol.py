@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from thrum.errors import ProtocolError
 from thrum.storage import sha256_bytes
 
-VERSION = 1
+VERSION = 2
 
 SITE_METHODS = ("describe", "manifest", "chunk", "accept_classifier", "accept_scores")
 
+Algorithm = Literal[1, 2]
 Message = dict[str, Any]
 MachineKey = tuple[str, str]
 
@@ -72,7 +73,7 @@ class Piece:
     clips
         How many clips it holds.
     n_bytes
-        The size of its embeddings as they will be sent.
+        The size of its embeddings as they will be sent; the clips' lengths come on top.
     fingerprint
         Changes whenever its content would.
     """
@@ -121,8 +122,13 @@ def chunk_message(embeddings: NDArray[np.float16], lengths: Sequence[int]) -> Me
     return {
         "embeddings": embeddings,
         "lengths": [int(length) for length in lengths],
-        "sha256": sha256_bytes(np.ascontiguousarray(embeddings).data.cast("B")),
+        "sha256": sha256_bytes(chunk_content(embeddings, lengths)),
     }
+
+
+def chunk_content(embeddings: NDArray[Any], lengths: Sequence[int]) -> bytes:
+    """Return all that a piece says, as its checksum has it: the embeddings, then the clips' lengths."""
+    return np.ascontiguousarray(embeddings).tobytes() + np.asarray(lengths, "<i8").tobytes()
 
 
 def parse_chunk(message: Mapping[str, Any], piece: Piece) -> tuple[NDArray[np.float16], list[int]]:
@@ -136,11 +142,12 @@ def parse_chunk(message: Mapping[str, Any], piece: Piece) -> tuple[NDArray[np.fl
     try:
         embeddings = np.ascontiguousarray(message["embeddings"])
         lengths = [int(length) for length in message["lengths"]]
+        content = chunk_content(embeddings, lengths)
         announced = message["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"piece {piece.index} of {piece.key} is not understood") from error
     where = f"piece {piece.index} of {'/'.join(piece.key)}"
-    if sha256_bytes(embeddings.data.cast("B")) != announced:
+    if sha256_bytes(content) != announced:
         raise ProtocolError(f"{where} was damaged on the way (its sha256 differs); run again")
     if embeddings.dtype != np.float16 or embeddings.ndim != 2:
         raise ProtocolError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from thrum import storage
 from thrum.errors import FederationError, ProtocolError
 from thrum.federation.protocol import (
     VERSION,
+    Algorithm,
     MachineKey,
     Message,
     Piece,
@@ -36,7 +38,6 @@ from thrum.systems.embedding_sharing import (
 from thrum.training import device_of
 from thrum.types import Progress
 
-Algorithm = Literal[1, 2]
 PARALLEL_SITES = 8
 
 
@@ -54,6 +55,10 @@ class Member:
         How its embedder's frames are stacked to inputs of the classifier.
     embedder
         The settings of its embedder.
+    invertible
+        Whether its embeddings can be turned back into sound.
+    algorithm
+        What it allows: under 1 no test clip leaves it.
     """
 
     name: str
@@ -61,6 +66,8 @@ class Member:
     stack_frames: int
     stack_hop: int
     embedder: Mapping[str, Any]
+    invertible: bool
+    algorithm: int
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,8 @@ class Server:
         """
         with _locked(self.folder):
             members = self._register(sites)
+            _refuse_without_consent(members, algorithm)
+            shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
             pools = self._collect(sites, members, "train")
             groups, alone = groups_of(pools, per_machine_type=self.per_machine_type)
             classifiers = {}
@@ -237,11 +246,15 @@ class Server:
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
     ) -> None:
+        """Send each site the classifier of its groups; the machines of others are not named there."""
         for number, member in enumerate(members, start=1):
             for group, classifier in classifiers.items():
                 if any(key in groups[group] for key in member.machines):
                     state, description = classifier.message()
-                    sites[member.name].accept_classifier(state, {**description, "group": group})
+                    keys = _own_keys(classifier.keys, member)
+                    sites[member.name].accept_classifier(
+                        state, {**description, "keys": keys, "group": group}
+                    )
             self._tell("sending the classifier", number, len(members))
 
     def _send_scores(
@@ -298,9 +311,28 @@ def _member(name: str, answer: Message) -> Member:
             int(answer["stack_frames"]),
             int(answer["stack_hop"]),
             json.loads(json.dumps(answer["embedder"])),
+            bool(answer["invertible"]),
+            int(answer["algorithm"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"the description of site {name!r} is not understood") from error
+
+
+def _refuse_without_consent(members: Sequence[Member], algorithm: Algorithm) -> None:
+    unwilling = [member.name for member in members if member.algorithm < algorithm]
+    if unwilling:
+        raise FederationError(
+            f"Algorithm 2 needs the test clips' embeddings, which do not leave {', '.join(unwilling)}: "
+            f"run Algorithm 1, or start the client there with --algorithm 2"
+        )
+
+
+def _own_keys(keys: Sequence[MachineKey], member: Member) -> list[list[str]]:
+    """Return the classes in their order, those that are not of `member` as numbers without a machine."""
+    return [
+        list(key) if key in member.machines else ["", str(number)]
+        for number, key in enumerate(keys)
+    ]
 
 
 @contextmanager

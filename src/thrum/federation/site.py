@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from thrum.errors import DataError, ProtocolError
 from thrum.federation.ledger import Ledger
 from thrum.federation.protocol import (
     VERSION,
+    Algorithm,
     MachineKey,
     Message,
     Piece,
     checked_name,
+    chunk_content,
     chunk_message,
 )
 from thrum.privacy.mechanisms import release
@@ -37,9 +40,10 @@ from thrum.systems.embedding_sharing import (
 )
 from thrum.systems.embedding_sharing.pool import Frames
 from thrum.training import device_of
-from thrum.types import Clip, Progress, Scores, group_by_machine
+from thrum.types import Clip, Progress, Scores, group_by_machine, names_of
 
 CLIPS_PER_PIECE = 16
+_SPLITS: dict[Algorithm, tuple[str, ...]] = {1: ("train",), 2: ("train", "test")}
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,15 @@ class Site:
         The site's own folder: embeddings, ledger, classifier, scores.
     device
         ``auto``, ``cpu`` or ``cuda``: where it embeds and scores.
+    algorithm
+        1: no embedding of a test clip leaves the site, whoever asks. 2: they may.
     progress
         Told how far embedding has come.
+
+    Raises
+    ------
+    DataError
+        Where a machine has no training clips, or two would have one name on disk.
     """
 
     def __init__(
@@ -98,10 +109,12 @@ class Site:
         folder: Path,
         *,
         device: str = "auto",
+        algorithm: Algorithm = 1,
         progress: Progress | None = None,
     ) -> None:
         self.name = name
         self.machines = group_by_machine(clips)
+        self.algorithm: Algorithm = algorithm
         self.device = device_of(device)
         self.embedder = embedder.to(self.device)
         self.folder = folder
@@ -109,6 +122,8 @@ class Site:
         self.progress = progress
         self._embeddings = EmbeddingStore(folder / "embeddings")
         self._logmel = EmbeddingStore(folder / "logmel")
+        self._secret = folder / "fingerprint.key"
+        self._names = names_of(self.machines)
         for key in self.machines:
             if not self._clips(key, "train"):
                 raise DataError(
@@ -122,6 +137,8 @@ class Site:
         embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
         if self._needs_logmel():
             embed_into(self._logmel, clips, LogMel(), progress=self.progress)
+        if not self._secret.exists():
+            storage.write_bytes(self._secret, secrets.token_bytes(32))
 
     # What leaves the site
 
@@ -136,8 +153,13 @@ class Site:
             "embedder": self.embedder.settings,
             "stack_frames": self.embedder.stack_frames,
             "stack_hop": self.embedder.stack_hop,
+            "invertible": self.embedder.invertible,
+            "algorithm": self.algorithm,
         }
-        self._record_text("description", "machines and embedder", message)
+        embedder = type(self.embedder).__name__
+        if self.embedder.invertible:
+            embedder += ", which can be turned back into sound"
+        self._record_text("description", f"machines and embedder ({embedder})", message)
         return message
 
     def manifest(self, split: str) -> Message:
@@ -160,8 +182,9 @@ class Site:
             "embeddings",
             f"{'/'.join(piece.key)}, {split}, piece {index}",
             clips=piece.clips,
-            n_bytes=message["embeddings"].nbytes,
+            n_bytes=len(chunk_content(message["embeddings"], message["lengths"])),
             sha256=message["sha256"],
+            invertible=self.embedder.invertible,
         )
         return message
 
@@ -248,26 +271,34 @@ class Site:
 
     def _pieces(self, split: str) -> list[tuple[Piece, list[Clip]]]:
         """Cut the clips of a split into pieces of one machine ID each, in the order of the clips."""
+        if split not in _SPLITS[self.algorithm]:
+            raise ProtocolError(
+                f"the server asked for the {split!r} clips; under Algorithm {self.algorithm} only "
+                f"{' and '.join(_SPLITS[self.algorithm])} clips' embeddings leave site {self.name!r}"
+            )
         pieces: list[tuple[Piece, list[Clip]]] = []
         for key in self.machines:
             clips = self._clips(key, split)
             for start in range(0, len(clips), CLIPS_PER_PIECE):
                 chosen = clips[start : start + CLIPS_PER_PIECE]
                 values = sum(frames.size for frames in self.frames(chosen))
-                fingerprint = self._fingerprint(chosen)
+                fingerprint = self._fingerprint(key, chosen)
                 piece = Piece(len(pieces), key, len(chosen), 2 * values, fingerprint)
                 pieces.append((piece, chosen))
         return pieces
 
-    def _fingerprint(self, clips: Sequence[Clip]) -> str:
-        """Return what changes whenever the embeddings of these clips would."""
+    def _fingerprint(self, key: MachineKey, clips: Sequence[Clip]) -> str:
+        """Return what changes whenever the embeddings of these clips would.
+
+        Keyed with a secret of the site, so that nobody can try out which names and sizes give it.
+        """
         files = [(clip.path.stat().st_size, clip.path.stat().st_mtime_ns) for clip in clips]
         names = [(clip.name, clip.channel, clip.row) for clip in clips]
-        content = json.dumps([self.embedder.settings, files, names])
-        return hashlib.sha256(content.encode()).hexdigest()
+        content = json.dumps([self.embedder.settings, key, files, names])
+        return hmac.digest(self._secret.read_bytes(), content.encode(), "sha256").hex()
 
     def _received_path(self, key: MachineKey) -> Path:
-        return self.folder / "received" / f"{'_'.join(key)}.json"
+        return self.folder / "received" / f"{self._names[key]}.json"
 
     def _acknowledge(self, what: str) -> Message:
         message = {"accepted": what}

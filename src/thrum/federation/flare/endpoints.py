@@ -15,11 +15,14 @@ from typing import Any
 
 from nvflare.collab import CollabCallError, collab
 
+from thrum import storage
 from thrum.errors import FederationError, ProtocolError, ThrumError
 from thrum.federation.flare.process import end_with_parent
 from thrum.federation.flare.rounds import open_site
 from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_settings
 from thrum.federation.flare.state import ProgressLog, write_state
+from thrum.federation.inprocess import notes_of
+from thrum.federation.ledger import Ledger
 from thrum.federation.protocol import SITE_METHODS, Message
 from thrum.federation.server import PARALLEL_SITES, Server
 from thrum.federation.site import Site
@@ -50,7 +53,6 @@ class SiteEndpoint:
     @collab.publish
     def present(self) -> dict:  # type: ignore[type-arg]
         """Say that the site still takes part in the round."""
-        _only_the_server()
         return {}
 
     @collab.publish
@@ -60,22 +62,21 @@ class SiteEndpoint:
         The reason may name files, so it stays at the site: in the engine's log and in
         ``round.json``, for the command that a person looks at.
         """
-        _only_the_server()
+        if not _asked_by_the_server():
+            return {}
         try:
             if question not in SITE_METHODS:
                 raise ProtocolError(f"the server asked {question!r}, which no site answers")
             return {"answer": getattr(self._opened(), question)(**arguments)}
         except Exception as error:  # noqa: BLE001 - let through, it would carry its traceback away
             _log.exception("question %r could not be answered", question)
-            self._failure = {"failure": f"{question}: {type(error).__name__}: {error}"}
-            self._note("running")
-            return {"failed": type(error).__name__}
+            return self._failed(question, error)
 
     @collab.publish
     def conclude(self, state: str, outcome: dict) -> dict:  # type: ignore[type-arg]
         """Hear how the round ended."""
-        _only_the_server()
-        self._note(state, **outcome)
+        if _asked_by_the_server():
+            self._note(state, **outcome)
         return {}
 
     def _opened(self) -> Site:
@@ -88,6 +89,25 @@ class SiteEndpoint:
             self._site = open_site(settings)
             self._site.forget()
         return self._site
+
+    def _failed(self, question: str, error: Exception) -> Message:
+        """Return the kind of an error, noted and in the ledger; nothing at all where that fails too."""
+        kind = type(error).__name__
+        self._failure = {"failure": f"{question}: {kind}: {error}"}
+        content = kind.encode()
+        try:
+            Ledger(read_settings(SiteSettings).out / "ledger.jsonl").record(
+                "failure",
+                f"{question}: {kind}",
+                clips=0,
+                n_bytes=len(content),
+                sha256=storage.sha256_bytes(content),
+            )
+            self._note("running")
+        except ThrumError:
+            _log.exception("the failure could not be noted, so the server learns nothing of it")
+            return {}
+        return {"failed": kind}
 
     def _note(self, state: str, **details: Any) -> None:
         write_state(read_settings(SiteSettings).out, state, **details, **self._failure)
@@ -154,10 +174,10 @@ class RemoteSite:
                 f"site {self.name!r} was lost: {question!r} failed {ATTEMPTS} times, at last because "
                 f"{failure.cause}; see that thrum collaborate client runs there"
             ) from failure
-        if "failed" in reply:
+        if "answer" not in reply:
+            kind = reply.get("failed", "it does not say of what kind")
             raise FederationError(
-                f"site {self.name!r} could not answer {question!r} ({reply['failed']}); "
-                f"the reason is shown there"
+                f"site {self.name!r} could not answer {question!r} ({kind}); the reason is shown there"
             )
         answer: Message = reply["answer"]
         return answer
@@ -212,6 +232,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         },
         "classifiers": list(outcome.classifiers),
         "alone": ["/".join(key) for key in outcome.alone],
+        "notes": notes_of(outcome.alone, invertible=outcome.members[0].invertible),
     }
 
 
@@ -226,6 +247,12 @@ def _farewell(sites: dict[str, RemoteSite], state: str, outcome: Message) -> Non
         list(executor.map(tell, sites.values()))
 
 
-def _only_the_server() -> None:
-    if collab.caller != SERVER:  # the engine lets sites call each other
-        raise ProtocolError(f"{collab.caller!r} asked; only the server is answered")
+def _asked_by_the_server() -> bool:
+    """Whether it is the server that asks; the engine lets sites call each other.
+
+    Nobody else is answered, with no error either: it would carry its traceback away.
+    """
+    if collab.caller != SERVER:
+        _log.warning("%r asked; only the server is answered", collab.caller)
+        return False
+    return True

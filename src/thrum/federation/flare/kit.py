@@ -7,7 +7,7 @@ import shlex
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +41,8 @@ class Kit:
         As the certificate has them; nobody can take part under another name.
     host, port
         Where the server listens.
+    tls
+        Its certificate and key, and whom it trusts, ready for a connection to the server.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Kit:
     organisation: str
     host: str
     port: int
+    tls: ssl.SSLContext = field(repr=False, compare=False)
 
     @property
     def startup(self) -> Path:
@@ -81,11 +84,12 @@ def read_kit(folder: Path, *, role: Role) -> Kit:
         config = json.loads((folder / "startup" / config_name).read_text(encoding="utf-8"))
         name, organisation = _subject(folder / "startup" / f"{base}.crt")
         host, port = _address(config, role)
+        tls = _tls(folder / "startup", base)
     except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise ConfigError(
             f"the kit in {folder} is damaged ({error}): provision it again"
         ) from error
-    return Kit(folder, role, name, organisation, host, port)
+    return Kit(folder, role, name, organisation, host, port, tls)
 
 
 def server_kits(folder: Path) -> tuple[Kit, Kit]:
@@ -116,17 +120,14 @@ def reachable(kit: Kit) -> bool:
     Raises
     ------
     FederationError
-        Where the server answers but one of the two does not trust the other.
+        Where the server's name is not known, or the server answers but one of the two does not trust
+        the other.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # the engine compares the certificate's name with the kit's
-    context.load_verify_locations(kit.startup / "rootCA.pem")
-    context.load_cert_chain(kit.startup / "client.crt", kit.startup / "client.key")
     where = f"{kit.host}:{kit.port}"
     try:
         with (
             socket.create_connection((kit.host, kit.port), timeout=CONNECT_SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=kit.host) as secure,
+            kit.tls.wrap_socket(plain, server_hostname=kit.host) as secure,
         ):
             secure.settimeout(REFUSAL_SECONDS)
             with suppress(TimeoutError):  # it waits for us to speak
@@ -140,6 +141,13 @@ def reachable(kit: Kit) -> bool:
         raise FederationError(
             f"the server at {where} refused the certificate of {kit.name!r} ({error.reason}); "
             f"ask the operator for a new kit"
+        ) from error
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:  # nobody there to look it up: the network may come yet
+            return False
+        raise FederationError(
+            f"the server's name {kit.host!r} is not known here ({error.strerror}): make it known in "
+            f"this network, or put the right one into project.yml and provision again"
         ) from error
     except OSError:
         return False
@@ -186,6 +194,29 @@ def _subject(certificate: Path) -> tuple[str, str]:
 
 def _address(config: dict[str, Any], role: Role) -> tuple[str, int]:
     if role == "operator":
-        return str(config["admin"]["host"]), int(config["admin"]["port"])
-    host, _, port = str(config["servers"][0]["service"]["target"]).rpartition(":")
-    return host, int(port)
+        host, port = str(config["admin"]["host"]), int(config["admin"]["port"])
+    else:
+        host, _, text = str(config["servers"][0]["service"]["target"]).rpartition(":")
+        port = int(text)
+    if not host or not 0 < port < 1 << 16:
+        raise ValueError(f"the server's address is {host}:{port}")
+    return host, port
+
+
+def _tls(startup: Path, base: str) -> ssl.SSLContext:
+    authority, certificate, key = (
+        startup / f for f in ("rootCA.pem", f"{base}.crt", f"{base}.key")
+    )
+    for path in (authority, certificate, key):
+        path.open("rb").close()  # names the one that is missing, as the next lines do not
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the engine compares the certificate's name with the kit's
+    try:
+        context.load_verify_locations(authority)
+    except ssl.SSLError as error:
+        raise ValueError(f"{authority.name} is no certificate") from error
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise ValueError(f"{key.name} is no key of {certificate.name}") from error
+    return context

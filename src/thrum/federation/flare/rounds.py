@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Si
         create_embedder(embedder),
         settings.out,
         device=settings.device,
+        algorithm=settings.algorithm,
         progress=progress,
     )
 
@@ -57,8 +59,8 @@ def serve(
     Returns
     -------
     dict
-        ``sites`` with the machines of each, ``classifiers`` by name, and ``alone``: machines that
-        had nothing to be told apart from.
+        ``sites`` with the machines of each, ``classifiers`` by name, ``alone``: machines that had
+        nothing to be told apart from, and ``notes``: what a reader of the results must know.
 
     Raises
     ------
@@ -105,8 +107,9 @@ def take_part(
     Raises
     ------
     FederationError
-        Where server and site do not trust each other's certificates.
+        Where the server's name is not known, or server and site do not trust each other's certificates.
     """
+    reachable(kit)  # what is wrong with the kit is to be said before hours of embedding
     site = open_site(settings, progress=progress)
     site.prepare()
     clear_state(settings.out)
@@ -123,6 +126,7 @@ def take_part(
                 tell(_told(state))
             told, sent = state, len(entries)
         scores = site.score()
+        shutil.rmtree(settings.out / "scores", ignore_errors=True)  # of an earlier round
         for own in scores:
             write_scores(settings.out / "scores", own.test)
         results = [row for own in scores for row in site_results(own, told["seed"])]

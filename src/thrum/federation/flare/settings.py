@@ -13,8 +13,7 @@ from typing import TypeVar
 
 from thrum import config, storage
 from thrum.errors import ConfigError, UsageError
-from thrum.federation.protocol import MachineKey, checked_name
-from thrum.federation.server import Algorithm
+from thrum.federation.protocol import Algorithm, MachineKey, checked_name
 from thrum.systems.embedding_sharing import Config
 
 VARIABLE = "THRUM_ROUND_SETTINGS"
@@ -39,6 +38,8 @@ class SiteSettings:
         The dataset's reader; None finds it out.
     device
         ``auto``, ``cpu`` or ``cuda``: where the site embeds and scores.
+    algorithm
+        What the site allows. 1: no embedding of a test clip leaves it. 2: they may.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SiteSettings:
     embedder: str = "modulation"
     layout: str | None = None
     device: str = "auto"
+    algorithm: Algorithm = 1
 
 
 @dataclass(frozen=True)
