@@ -1,11 +1,14 @@
 """Downloads from a server on this machine: whole, resumed, refused, damaged, on a full disk."""
 
+import errno
 import hashlib
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -148,11 +151,47 @@ def test_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.h5.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="No space left on device; free some space"):
         download(server.url, tmp_path / "x.h5")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["x.h5.part", "x.h5.part.tag"]
+
+
+class Unplugged:
+    """A response that gives one piece; then there is no way to the host."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.pieces = iter([response.read(1_000_000)])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.response, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.response.close()
+
+    def read(self, size: int) -> bytes:
+        if (piece := next(self.pieces, None)) is None:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        return piece
+
+
+def test_a_network_that_goes_away_is_not_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = urllib.request.urlopen
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: Unplugged(opened(*a, **k)))
+    with pytest.raises(DownloadError, match=r"cannot be reached \(.*No route to host\): run the"):
+        download(server.url, tmp_path / "x.h5")
+    assert (tmp_path / "x.h5.part").read_bytes() == CONTENT[:1_000_000]
+    monkeypatch.undo()
+    download(server.url, tmp_path / "x.h5")
+    assert server.asked == [None, "bytes=1000000-"]
+    assert (tmp_path / "x.h5").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("etag", ['"one"', None])

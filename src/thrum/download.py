@@ -6,7 +6,6 @@ import errno
 import hashlib
 import http.client
 import json
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -49,13 +48,12 @@ def download(
     ------
     DownloadError
         Where the server cannot be reached, refuses, or breaks off, where the disk is full, and
-        where the checksum is another. In the last two cases what arrived is removed.
+        where the checksum is another. Only in the last case what arrived is removed.
     """
     part = path.with_name(path.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        with _network_errors(url):
-            _fetch(url, part, checked=expected is not None, progress=progress)
+        _fetch(url, part, checked=expected is not None, progress=progress)
         found = checksum(part, algorithm)
         if expected is not None and found != expected:
             _forget(part)
@@ -65,8 +63,8 @@ def download(
             )
         part.replace(path)
     except OSError as error:
-        _forget(part)
-        advice = "free some space" if error.errno == errno.ENOSPC else "choose another folder"
+        full = error.errno == errno.ENOSPC
+        advice = "free some space, run the same command again" if full else "choose another folder"
         raise DownloadError(f"cannot write {part}: {error.strerror}; {advice}") from error
     _forget(part)
     return found
@@ -96,6 +94,7 @@ def checksum(path: Path, algorithm: Algorithm) -> str:
 
 @contextmanager
 def _network_errors(url: str) -> Iterator[None]:
+    """Turn every error of the block, which uses the network and no disk, into a `DownloadError`."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -104,13 +103,7 @@ def _network_errors(url: str) -> Iterator[None]:
         raise DownloadError(
             f"{url}: the server answered {error.code} {error.reason}; {advice}"
         ) from error
-    except (
-        urllib.error.URLError,
-        TimeoutError,
-        ConnectionError,
-        ssl.SSLError,
-        http.client.HTTPException,
-    ) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(
             f"{url} cannot be reached ({reason}): run the same command again to go on where it "
@@ -130,15 +123,15 @@ def _fetch(url: str, part: Path, *, checked: bool, progress: Progress | None) ->
     headers = {"Range": f"bytes={start}-"} if start else {}
     if start and tag:
         headers["If-Range"] = tag
-    try:
-        response = _open(url, headers)
-    except urllib.error.HTTPError as error:
-        if not start or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        if error.headers.get("Content-Range") == f"bytes */{start}":
-            return  # all of it came before
-        _forget(part)
-        start, response = 0, _open(url, {})
+    with _network_errors(url):
+        try:
+            response = _open(url, headers)
+        except urllib.error.HTTPError as error:
+            if not start or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            if error.headers.get("Content-Range") == f"bytes */{start}":
+                return  # all of it came before
+            start, response = 0, _open(url, {})
     with response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             start = 0
@@ -150,21 +143,26 @@ def _fetch(url: str, part: Path, *, checked: bool, progress: Progress | None) ->
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
         with part.open("ab" if start else "wb") as file:
-            done = _copy(response, file, start=start, total=total, progress=progress)
-    if total is not None and done < total:
-        raise http.client.IncompleteRead(b"", total - done)
+            for done in _copied(url, response, file, start=start, total=total):
+                if progress is not None:
+                    progress("bytes", done, total or done)
 
 
-def _copy(
-    source: IO[bytes], file: IO[bytes], *, start: int, total: int | None, progress: Progress | None
-) -> int:
+def _copied(
+    url: str, source: IO[bytes], file: IO[bytes], *, start: int, total: int | None
+) -> Iterator[int]:
+    """Write what comes to `file`; yield after each piece how much is there in all."""
     done = start
-    while chunk := source.read(CHUNK_BYTES):
+    while True:
+        with _network_errors(url):
+            chunk = source.read(CHUNK_BYTES)
+            if not chunk and total is not None and done < total:
+                raise http.client.IncompleteRead(b"", total - done)
+        if not chunk:
+            return
         file.write(chunk)
         done += len(chunk)
-        if progress is not None:
-            progress("bytes", done, total or done)
-    return done
+        yield done
 
 
 def _forget(part: Path) -> None:
