@@ -35,6 +35,13 @@ def submission(tmp_path: Path) -> list[str]:
     return ["evaluate", "--truth", str(truth), "--scores", str(scores), "--year", "2022"]
 
 
+def test_a_machine_in_brackets_is_shown(submission: list[str], tmp_path: Path) -> None:
+    for path in [*tmp_path.rglob("*_fan_*.csv")]:
+        path.rename(path.with_name(path.name.replace("_fan_", "_[fan]_")))
+    run = CliRunner().invoke(app, submission, catch_exceptions=False)
+    assert "\n[fan] " in run.stdout
+
+
 def test_json_is_the_evaluation_and_nothing_else(submission: list[str]) -> None:
     run = CliRunner().invoke(app, [*submission, "--json"], catch_exceptions=False)
     found = json.loads(run.stdout)

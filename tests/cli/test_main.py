@@ -177,6 +177,38 @@ def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
     assert {entry["what"] for entry in ledger} >= {"description", "manifest", "embeddings"}
 
 
+def test_without_a_test_split_json_says_so(call: Call, tmp_path: Path) -> None:
+    data = machines.write_sound(tmp_path / "data", clips=3, seconds=0.3)
+    for anomaly in data.rglob("anomaly/*.wav"):
+        anomaly.unlink()
+    words = ["train", "--system", "knn", "--data", data, "--out", tmp_path / "run", "--json"]
+    answer = json.loads(call(*words).stdout)
+    assert answer == {"out": str(tmp_path / "run"), "header": [], "rows": []}
+
+
+def test_only_machine_ids_that_were_learnt_are_scored(
+    call: Call, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, run = machines.write_sound(tmp_path / "data", machines=3), tmp_path / "run"
+    quick = ["variant=OE", "oe_epochs=1", "width=8", "mel_bands=96", "hop_seconds=0.064"]
+    settings = [part for one in [*quick, "targets=['machine1']"] for part in ("--set", one)]
+    words = ["train", "--system", "outlier-flow", "--data", data, "--out", run, *settings]
+    done = call(*words, "--no-report", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row[0] for row in json.loads(done.stdout)["rows"]} == {"machine1", "mean"}
+    assert "not learnt: machine0/id_00, machine2/id_00" in caplog.text
+    refused = call("score", run, data / "machine0", "--machine", "machine0/id_00")
+    assert (refused.returncode, "knows machine1/id_00" in refused.stderr) == (2, True)
+
+
+def test_names_in_brackets_are_shown(call: Call, tmp_path: Path) -> None:
+    data = machines.write_sound(tmp_path / "data [old]", machines=1, clips=3, seconds=0.1)
+    (data / "machine0").rename(data / "press [red] :gear:")
+    shown = call("data", "check", data).stdout
+    assert "press [red] :gear:" in shown
+    assert str(data) in "".join(shown.splitlines())
+
+
 def test_train_then_score_new_recordings(call: Call, tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data")
     run = tmp_path / "run"

@@ -35,7 +35,7 @@ def _bars() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<34}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
@@ -76,7 +76,7 @@ def figure(cell: str | int | float | None) -> str:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first two columns are words, the others figures."""
+    """Print a table of plain text; the first two columns are words, the others figures."""
     from rich.console import Console
     from rich.table import Table
 
@@ -85,4 +85,5 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(name, justify="left" if index < 2 else "right", no_wrap=index >= 2)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    width = None if sys.stdout.isatty() else 110
+    Console(width=width, markup=False, emoji=False).print(table)  # names may hold [brackets]

@@ -84,7 +84,8 @@ def _show(result: Evaluation) -> None:
             add_means(machine)
     table.add_row("all machines", style="bold")
     add_means(None)
-    Console(width=max(Console().width, NARROWEST)).print(table)
+    width = max(Console().width, NARROWEST)
+    Console(width=width, markup=False, emoji=False).print(table)  # names may hold [brackets]
     for line in _conclusion(result):
         typer.echo(line)
 

@@ -46,8 +46,8 @@ def train(
         )
         fitted.save(out)
         storage.write_text(out / "config.toml", configs.to_toml(chosen))
-        test = dataset.where(split="test")
-        scores = fitted.score(test) if len(test) else None
+        test = fitted.learnt_among(dataset.where(split="test"))
+        scores = fitted.score(test) if test else None
     if scores is not None:
         results = results_of(scores, seed=seed)
         results += results_of(scores, seed=seed, method_names={scores.selected: "selected"})
@@ -62,6 +62,8 @@ def train(
         else:
             cells = [[console.figure(cell) for cell in row] for row in rows]
             console.print_table("AUC", header, cells)
+    elif json:
+        console.print_json({"out": str(out), "header": [], "rows": []})
     if not json:
         typer.echo(f"model: {out / 'model.safetensors'}")
         if scores is not None and report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thrum.evaluation.report import EmbeddingMaps
+
+
+_logger = logging.getLogger(__name__)
 
 
 class System(ABC):
@@ -79,6 +83,14 @@ class System(ABC):
     @abstractmethod
     def machine_keys(self) -> list[tuple[str, str]]:
         """The machine IDs that were learnt, sorted."""
+
+    def learnt_among(self, clips: Iterable[Clip]) -> list[Clip]:
+        """Return the clips of machine IDs that were learnt; a warning in the log names the others."""
+        clips, known = list(clips), set(self.machine_keys)
+        if others := sorted({clip.machine_key for clip in clips} - known):
+            names = ", ".join(map("/".join, others))
+            _logger.warning("not scored, since they were not learnt: %s", names)
+        return [clip for clip in clips if clip.machine_key in known]
 
     def _require_learnt(self, clips: Iterable[Clip]) -> None:
         """Raise a `DataError` where a clip is of a machine ID that was not learnt."""
