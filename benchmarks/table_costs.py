@@ -1,13 +1,17 @@
-"""What do the runs behind the published tables cost, a clip? One core, measured step by step.
+"""What do the runs behind the published tables cost, a clip? Measured step by step.
 
-    python benchmarks/table_costs.py [--only 'outlier-flow*'] [--train-clips 32] [--device cuda]
+    python benchmarks/table_costs.py                                        on one core
+    python benchmarks/table_costs.py --device cuda                          on a GPU
+    python benchmarks/table_costs.py --only 'outlier-flow*' --train-clips 64
 
 Every run is trained at the paper's settings for a few epochs on simulated clips of 10 s (two machine
 types of two individuals each, two domains, two attributes), and timed epoch by epoch. A training clip's
 cost is what comes once (reading, features, inlier models) and the step of each epoch as often as the paper
-has epochs. Embedders and wav2vec 2.0 have random weights of the right shapes here, and the ID classifier
-random frames: the arithmetic is the same. What was measured is kept in src/thrum/bench/costs.json, which
-``thrum bench --needs`` reads; a run that is there is measured again only where ``--only`` names it.
+has epochs. A batch must be full of a machine type's clips, or a clip seems dearer than it is: outlier-flow
+wants 64 of them. Embedders and wav2vec 2.0 have random weights of the right shapes here, and the ID
+classifier random frames: the arithmetic is the same. What was measured is kept by device in
+src/thrum/bench/costs.json, which ``thrum bench --needs`` reads; a run that is there is measured again only
+where ``--only`` names it.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import random_wav2vec2
 from embedders import make
 from thrum import storage
 from thrum.bench import needs
@@ -49,18 +54,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    costs = storage.read_json(COSTS) if COSTS.exists() else {}
-    runs = {
-        needs.key_of(run): run
-        for name in table_names()
-        if "/" in name
-        for run in load_table(name).runs.values()
-    }
+    costs = storage.read_json(COSTS)
     with TemporaryDirectory(prefix="thrum-") as folder:
         dataset = simulated(Path(folder) / "data", arguments.train_clips)
-        for key, run in runs.items():
-            wanted = key not in costs if arguments.only is None else fnmatch(key, arguments.only)
-            if not wanted or needs.members_of(key):
+        for key, run in dict(published_runs()).items():
+            known = arguments.device in costs.get(key, {})
+            wanted = not known if arguments.only is None else fnmatch(key, arguments.only)
+            if not wanted:
                 continue
             started = time.perf_counter()
             try:
@@ -68,10 +68,24 @@ def main() -> None:
             except ThrumError as error:
                 print(f"{key}: {error}", file=sys.stderr)
                 continue
-            command = "python benchmarks/table_costs.py"
-            costs[key] = {**cost, "device": arguments.device, "threads": 1, "command": command}
+            costs = storage.read_json(COSTS)  # anew: another process may have measured, too
+            own = {**cost, "processor": processor(arguments.device)}
+            costs.setdefault(key, {})[arguments.device] = own
             storage.write_json(COSTS, costs)
             print(f"{key}: {cost}, {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def published_runs() -> Iterator[tuple[str, Run]]:
+    """Yield the runs of the papers' tables; of an ensemble its members, each of which is trained."""
+    for name in table_names():
+        for run in load_table(name).runs.values() if "/" in name else ():
+            key = needs.key_of(run)
+            settings = {name: value for name, value in run.settings.items() if name != "targets"}
+            for member in needs.members_of(key):
+                variant = member.partition(" variant=")[2]
+                yield member, replace(run, settings={**settings, "variant": variant})
+            if not needs.members_of(key):
+                yield key, run
 
 
 def simulated(root: Path, train_clips: int) -> Dataset:
@@ -95,7 +109,8 @@ def measured(run: Run, dataset: Dataset, device: str) -> dict[str, Any]:
         return collaboration(run, device)
     with TemporaryDirectory(prefix="thrum-") as folder:
         if "wav2vec2" in run.settings.get("features", ()):
-            weights = random_wav2vec2(Path(folder) / "weights")
+            weights = Path(folder) / "weights"
+            random_wav2vec2.write(weights)
             run = replace(run, settings={**run.settings, "wav2vec2": str(weights)})
         return by_epochs(run, dataset, device, Path(folder) / "work")
 
@@ -173,14 +188,12 @@ def cost_of(
     }
 
 
-def random_wav2vec2(folder: Path) -> Path:
-    """Write the base model, never trained."""
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    from thrum.systems.self_supervised.wav2vec2 import write_network
-
-    write_network(Wav2Vec2Model(Wav2Vec2Config()), folder)
-    return folder
+def processor(device: str) -> str:
+    """Return what a device is called."""
+    if device != "cpu":
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
 
 
 def clock_of(device: str) -> Callable[[], float]:

@@ -4,7 +4,8 @@
 
 Simulates machines into the work folder (1.3 GB; ten minutes on one core), trains (one minute), and writes
 src/thrum/embedders/modulation.safetensors. Killed, it goes on where it was when given again. `--held-out`
-leaves kinds out and `--weights FILE` writes elsewhere, to choose settings without a look at real machines.
+leaves kinds out and `--weights FILE` writes elsewhere, to choose settings without a look at real machines;
+`--epochs 0` trains nothing, to see what the training is worth.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def main() -> None:
 
     torch.manual_seed(arguments.seed)
     network = ModulationNet()
-    steps = STEPS_AN_EPOCH * arguments.epochs
+    steps = max(1, STEPS_AN_EPOCH * arguments.epochs)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
 
     def batches(_: int, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:

@@ -56,6 +56,17 @@ def test_a_domains_normal_clips_are_set_against_all_anomalies() -> None:
     assert found["auc"] == pytest.approx(7 / 8)
 
 
+def test_within_a_domain_only_its_own_anomalies_count() -> None:
+    both = clips(domains=True)
+    columns = {"m": np.array([0.0, 2.0, 5.0, 7.0, 1.0, 6.0, 3.0, 8.0])}
+    labels = ["normal", "normal", "normal", "normal", "anomaly", "anomaly", "anomaly", "anomaly"]
+    domains = ["source", "source", "target", "target"] * 2
+    found = measures(replace(both, columns=columns, labels=labels, domains=domains), "m")
+    assert found["auc_within_source"] == pytest.approx(3 / 4)  # 1 and 6 against 0 and 2
+    assert found["auc_within_target"] == pytest.approx(2 / 4)  # 3 and 8 against 5 and 7
+    assert found["auc_source"] == pytest.approx(7 / 8)
+
+
 def cell_of(table: Table, out: Path, seed: int, auc: float) -> tuple[Cell, Path]:
     """A complete cell of two machine IDs; the first has `auc`, the second 1, a third no anomalies."""
     scores = {"id_00": [0.0, 1.0, 2.0, 3.0], "id_01": [0.0, 0.0, 0.0, 0.0], "id_02": [0.0, 1.0]}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,31 @@ def _wait_for(condition: object, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def cell_of(table: Table, folder: Path, **changes: object) -> Cell:
+    source = table.sources["presses"]
+    run = replace(table.runs["knn"], **changes)  # type: ignore[arg-type]
+    return Cell("knn", run, "presses", source, 0, folder / "data", folder / "other")
+
+
+def test_a_run_may_be_given_the_training_clips_of_some_machines(table: Table, folder: Path) -> None:
+    every = cell_of(table, folder)
+    some = cell_of(table, folder, trained=("Press/id_01",))
+    train, test = (some.open().where(split=split) for split in ("train", "test"))
+    assert {clip.machine_key for clip in train} == {("Press", "id_01")}
+    assert len(test) == len(every.open().where(split="test"))
+    assert some.folder(some.open()) != every.folder(every.open())
+
+
+def test_other_weights_are_another_cell(
+    table: Table, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "_embedder_weights", lambda name: f"{name} A")
+    features = cell_of(table, folder)
+    assert features.folder(features.open()).parent.name == "cells"
+    recordings = replace(features.open(), holds="recordings")
+    before = features.folder(recordings)
+    monkeypatch.setattr(cells, "_embedder_weights", lambda name: f"{name} B")
+    assert features.folder(recordings) != before
+    assert features.folder(features.open()) == cell_of(table, folder).folder(features.open())

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 
 from thrum.bench.cells import Cell
 from thrum.bench.tables import COLLABORATION, Table, load_table, table_names
 from thrum.errors import ConfigError, UnknownNameError
 from thrum.evaluation.metrics import harmonic_mean
+from thrum.federation import inprocess
 from thrum.systems.base import SYSTEMS
+from thrum.systems.embedding_sharing import system as embedding_sharing
+from thrum.systems.multitask_conformer.scoring import COMBINATIONS
+from thrum.systems.multitask_conformer.system import COMBINED
+from thrum.systems.outlier_flow import OutlierFlow
+from thrum.systems.outlier_flow.combining import Pair, columns_of
+from thrum.systems.outlier_flow.variants import VARIANTS, members_of
 
 WANTED = {
     "embedding-sharing/table1",
@@ -24,6 +34,45 @@ WANTED = {
 }
 
 
+OURS = sorted(map(str, (Path(__file__).parents[2] / "benchmarks" / "tables").glob("*.toml")))
+
+
+def of_flow(config: Any) -> Iterable[str]:
+    """The scores of an outlier flow: what it makes of members that are all alike."""
+    pair = Pair(np.arange(3.0), np.arange(3.0))
+    members = {}
+    for name in members_of(config.variant):
+        variant = VARIANTS[name]
+        inlier = ("gmm-1-x", "knn-1-x") if "knn" in variant.families else ()
+        flow = ("flow",) if variant.flow else ()
+        members[name] = dict.fromkeys(("machine", *flow, *inlier), pair)
+    return columns_of(members, OutlierFlow(config)._enters)
+
+
+def of_baseline(name: str) -> Callable[[Any], Iterable[str]]:
+    return lambda config: SYSTEMS.load(name).methods  # type: ignore[attr-defined]
+
+
+def by_setting(config: Any) -> Iterable[str]:
+    """The scores of a system of which all can be selected by its setting `score`."""
+    return get_args(get_type_hints(type(config))["score"])
+
+
+OFFERED: dict[str, Callable[[Any], Iterable[str]]] = {
+    COLLABORATION: lambda config: set(inprocess.METHODS) - {"centralised"},
+    "embedding-sharing": lambda config: embedding_sharing.METHODS,
+    "knn": by_setting,
+    "multitask-conformer": lambda config: (*COMBINATIONS, COMBINED),
+    "outlier-flow": of_flow,
+    "self-supervised": by_setting,
+    **{
+        name: of_baseline(name)
+        for name in ("autoencoder", "glow", "idnn", "mobilenetv2", "vae", "vidnn")
+    },
+}
+"""By system, what a row's `method` may be, of a run's settings."""
+
+
 def published(name: str) -> dict[str, dict[str, float]]:
     return {row.name: dict(row.published) for row in load_table(name).rows}
 
@@ -32,7 +81,7 @@ def test_there_is_every_table() -> None:
     assert set(table_names()) == WANTED
 
 
-@pytest.mark.parametrize("name", sorted(WANTED))
+@pytest.mark.parametrize("name", [*sorted(WANTED), *OURS], ids=lambda name: Path(name).stem)
 def test_every_run_has_settings_that_its_system_knows(name: str) -> None:
     table = load_table(name)
     for run_name, run in table.runs.items():
@@ -42,11 +91,22 @@ def test_every_run_has_settings_that_its_system_knows(name: str) -> None:
             config = cell.config()
             for key, value in run.settings.items():
                 given = getattr(config, key)
+                given = str(given) if isinstance(given, Path) else given
                 assert (list(given) if isinstance(given, tuple) else given) == value
-        for row in table.rows:
-            if run_name in row.runs and run.system != COLLABORATION and row.method:
-                scores = getattr(SYSTEMS.load(run.system), "methods", None)
-                assert scores is None or row.method in scores
+            for row in table.rows:
+                if run_name in row.runs and row.method:
+                    assert row.method in OFFERED[run.system](config), row.name
+
+
+def test_there_are_the_scores_of_every_system() -> None:
+    assert set(OFFERED) == {COLLABORATION, *SYSTEMS}
+
+
+def test_scores_that_a_flow_does_not_offer_are_not_among_those_that_it_does() -> None:
+    alone = set(OFFERED["outlier-flow"](OutlierFlow.Config(variant="OE-DFlow")))
+    assert alone == {"OE-DFlow", *(f"OE-DFlow/{one}" for one in ("gmm", "knn", "flow", "machine"))}
+    serial = set(OFFERED["outlier-flow"](OutlierFlow.Config(variant="SerialOE-Flow")))
+    assert serial == {"SerialOE-Flow", "SerialOE-Flow/machine"}  # "…/flow" is the variant itself
 
 
 @pytest.mark.parametrize("name", sorted(WANTED - {"testbed", "synthetic"}))

@@ -39,11 +39,11 @@ def test_what_a_table_needs_is_told(
     assert need["disk_bytes"] == (42000 + 4200) * 10 * 16000 * 2
     assert need["cells"] == 3
     # 42,000 clips and three seeds, at seconds a clip: hours, not minutes and not years
-    assert 10 < need["cpu_hours"] < 10_000
+    assert 10 < need["hours"]["cpu"]["hours"] < 10_000
+    assert need["hours"]["cpu"]["unmeasured"] == []
     assert thrum(monkeypatch, "self-supervised/table2", "--needs") == 0
     told = capsys.readouterr().out
-    assert "self-supervised/table2: 15 GB, 3 cells, " in told
-    assert "On a GPU: not measured" in told
+    assert "self-supervised/table2: 15 GB of recordings, 3 cells\n    CPU hours, one core: " in told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatch
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from thrum.bench.needs import counts_epochs
 from thrum.bench.sources import Source
 from thrum.bench.tables import COLLABORATION, Run
 from thrum.errors import ConfigError, StorageError
-from thrum.types import Dataset, Progress
+from thrum.types import Clip, Dataset, Progress
 
 SCHEMA = 1
 PACKAGES = ("thrum", "torch", "numpy", "scikit-learn")
@@ -66,8 +68,15 @@ class Cell:
         return f"{self.run_name} on {self.source_name}, seed {self.seed}"
 
     def open(self) -> Dataset:
-        """Return the cell's clips."""
-        return self.source.open(self.data, self.out)
+        """Return the cell's clips: the training clips are those that the run is given."""
+        dataset = self.source.open(self.data, self.out)
+        if not self.run.trained:
+            return dataset
+        return replace(dataset, clips=tuple(clip for clip in dataset if self._takes(clip)))
+
+    def _takes(self, clip: Clip) -> bool:
+        name = "/".join(clip.machine_key)
+        return clip.split != "train" or any(fnmatch(name, one) for one in self.run.trained)
 
     def config(self) -> Any:
         """Return the settings of the run, resolved."""
@@ -95,10 +104,27 @@ class Cell:
             "config": configs.to_mapping(self.config()),
             "per_machine_type": self.run.per_machine_type,
             "clips": fingerprint(dataset),
+            **({"weights": weights} if (weights := self._weights(dataset)) else {}),
         }
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:10]
         name = f"{self.run.system}-{self.source_name}-{digest}-seed{self.seed}"
         return self.out / "cells" / name.replace(":", "_")
+
+    def _weights(self, dataset: Dataset) -> str | None:
+        """Return a checksum of the pretrained weights that the run reads."""
+        config = self.config()
+        if (folder := getattr(config, "wav2vec2", None)) is not None:
+            network = folder / "model.safetensors"
+            return storage.sha256(network) if network.exists() else None
+        name = getattr(config, "embedder", None)
+        return None if name is None or dataset.holds == "features" else _embedder_weights(name)
+
+
+@lru_cache(maxsize=16)
+def _embedder_weights(name: str) -> str | None:
+    from thrum.embedders import create_embedder
+
+    return create_embedder(name).settings.get("weights")
 
 
 def abridged(config: Any, epochs: int) -> Any:

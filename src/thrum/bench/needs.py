@@ -13,7 +13,26 @@ from thrum.bench.tables import COLLABORATION, Run, Table
 
 NOWHERE = Source("")
 
-Costs = Mapping[str, Mapping[str, Any]]
+DEVICES = {"cpu": "CPU hours, one core", "cuda": "GPU hours"}
+
+Costs = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What was measured: by `key_of` a run, then by device."""
+
+
+@dataclass(frozen=True)
+class Hours:
+    """What all cells of a table take on one kind of device.
+
+    Parameters
+    ----------
+    hours
+        Over all seeds, of those runs that were measured.
+    unmeasured
+        The other runs.
+    """
+
+    hours: float
+    unmeasured: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,23 +49,20 @@ class Need:
         Of the recordings.
     cells
         How many trainings and scorings: runs on sources with seeds.
-    cpu_hours
-        Of one core, over all seeds; of those runs that were measured.
-    unmeasured
-        The other runs.
+    hours
+        What they take, by device: ``cpu``, one core, and ``cuda``.
     """
 
     table: str
     data: tuple[str, ...]
     disk_bytes: float
     cells: int
-    cpu_hours: float
-    unmeasured: tuple[str, ...]
+    hours: Mapping[str, Hours]
 
 
 def key_of(run: Run) -> str:
-    """Return what the cost of a run depends on, as one name."""
-    told = dict(run.settings)
+    """Return what the cost of a clip depends on, as one name."""
+    told = {key: value for key, value in run.settings.items() if key != "targets"}
     if run.system == COLLABORATION:
         told["preset"] = run.preset
     words = [f"{key}={_word(value)}" for key, value in sorted(told.items())]
@@ -69,61 +85,76 @@ def members_of(key: str) -> list[str]:
 
 
 def costs() -> Costs:
-    """Return what was measured: seconds a training and a test clip of 10 s cost on one core."""
+    """Return what ``benchmarks/table_costs.py`` measured, seconds a training and a test clip of 10 s."""
     file = resources.files("thrum.bench") / "costs.json"
     found: Costs = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
+def processors(measured: Costs) -> dict[str, list[str]]:
+    """Return by device on which processors the costs were measured."""
+    return {
+        device: sorted({one[device]["processor"] for one in measured.values() if device in one})
+        for device in DEVICES
+    }
+
+
 def need_of(table: Table, measured: Costs) -> Need:
     """Return what `table` needs."""
-    hours, cells, unmeasured = 0.0, 0, []
-    for name, run in table.runs.items():
-        seeds = run.seeds or table.seeds
-        cells += seeds * len(table.sources_of(name))
-        keys = members_of(key_of(run)) or [key_of(run)]
-        if any(key not in measured for key in keys):
-            unmeasured.append(name)
-            continue
-        for source in (table.sources[source] for source in table.sources_of(name)):
-            for key in keys:
-                cost, seconds = measured[key], source.clip_seconds / 10
-                once = source.train_clips * cost["train_seconds"] * seconds
-                once += source.test_clips * cost["test_seconds"] * seconds
-                hours += seeds * once / 3600
     sources = table.sources.values()
     return Need(
         table=table.name,
         data=tuple(dict.fromkeys(source.fetch_command() for source in sources if source.fetch)),
         disk_bytes=sum(source.disk_bytes for source in sources),
-        cells=cells,
-        cpu_hours=hours,
-        unmeasured=tuple(unmeasured),
+        cells=sum(
+            _seeds(table, run) * len(table.sources_of(name)) for name, run in table.runs.items()
+        ),
+        hours={device: _hours(table, measured, device) for device in DEVICES},
     )
 
 
 def lines_of(needs: Iterable[Need]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a Markdown table."""
-    header = ["table", "data", "disk", "cells", "CPU hours, one core", "GPU hours"]
+    header = ["table", "data", "recordings", "cells", *DEVICES.values()]
     rows = [
         [
             need.table,
             "; ".join(f"`{command}`" for command in need.data),
             f"{need.disk_bytes / 1e9:.0f} GB",
             str(need.cells),
-            _hours(need),
-            "not measured",
+            *(told(hours) for hours in need.hours.values()),
         ]
         for need in needs
     ]
     return header, rows
 
 
-def _hours(need: Need) -> str:
-    told = [f"{need.cpu_hours:,.0f}"] if need.cpu_hours else []
-    if need.unmeasured:
-        told.append(f"not measured: {', '.join(need.unmeasured)}")
-    return "; ".join(told)
+def told(hours: Hours) -> str:
+    """Return hours in words; those of runs that were not measured are missing, and named."""
+    if not hours.hours:
+        return "not measured"
+    missing = f"; not measured: {', '.join(hours.unmeasured)}" if hours.unmeasured else ""
+    return f"{hours.hours:,.0f}{missing}"
+
+
+def _hours(table: Table, measured: Costs, device: str) -> Hours:
+    hours, unmeasured = 0.0, []
+    for name, run in table.runs.items():
+        keys = members_of(key_of(run)) or [key_of(run)]
+        if any(device not in measured.get(key, {}) for key in keys):
+            unmeasured.append(name)
+            continue
+        for source in (table.sources[source] for source in table.sources_of(name)):
+            for cost in (measured[key][device] for key in keys):
+                train_clips = run.train_clips or source.train_clips
+                once = train_clips * cost["train_seconds"]
+                once += source.test_clips * cost["test_seconds"]
+                hours += _seeds(table, run) * once * source.clip_seconds / 10 / 3600
+    return Hours(hours, tuple(unmeasured))
+
+
+def _seeds(table: Table, run: Run) -> int:
+    return run.seeds or table.seeds
 
 
 def _word(value: Any) -> str:

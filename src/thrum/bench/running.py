@@ -153,16 +153,17 @@ def _sorted_out(planned: Sequence[Cell]) -> tuple[Outcome, dict[Path, list[Cell]
     """
     outcome = Outcome()
     waiting: dict[Path, list[Cell]] = {}
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[tuple[str, tuple[str, ...]], Dataset] = {}
     for cell in planned:
         if missing := cell.source.missing(cell.data):
             outcome.errors[cell] = missing
             continue
         try:
-            if cell.source_name not in datasets:
+            which = (cell.source_name, cell.run.trained)
+            if which not in datasets:
                 cell.source.prepare(cell.out)
-                datasets[cell.source_name] = cell.open()
-            folder = cell.folder(datasets[cell.source_name])
+                datasets[which] = cell.open()
+            folder = cell.folder(datasets[which])
         except ThrumError as error:
             outcome.errors[cell] = f"{cell.title}: {error}"
             continue

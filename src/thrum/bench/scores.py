@@ -19,7 +19,11 @@ from thrum.evaluation.table import ClipScores, read_scores
 MachineKey = tuple[str, str]
 Measures = Mapping[str, float | None]
 
-OFFICIAL = ("auc_source", "auc_target", "pauc")
+TOGETHER = {
+    "official": ("auc_source", "auc_target", "pauc"),
+    "official_within": ("auc_within_source", "auc_within_target", "pauc"),
+}
+"""Measures that are several numbers of a machine ID."""
 
 
 class CellScores:
@@ -56,7 +60,7 @@ class CellScores:
         if column.measure == "id_accuracy":
             return {key: [share] for key, share in self._id_accuracy if fits(column, key)}
         keys = [key for key in self.machine_keys if fits(column, key)]
-        names = OFFICIAL if column.measure == "official" else (column.measure,)
+        names = TOGETHER.get(column.measure, (column.measure,))
         found = {
             key: [value for name in names if (value := self._of(key, method).get(name)) is not None]
             for key in keys
@@ -95,8 +99,13 @@ def measures(clips: ClipScores, method: str) -> Measures:
         return {}
     normals = is_target[~is_anomaly]
     both = normals.any() and not normals.all()
-    section = Section(is_anomaly, is_target, clips.columns[method], None)
-    return measures_of(section, rules_of(2022 if both else 2020))
+    scores = clips.columns[method]
+    section = Section(is_anomaly, is_target, scores, None)
+    found = dict(measures_of(section, rules_of(2022 if both else 2020)))
+    for domain, own in (("source", ~is_target), ("target", is_target)):
+        if both and is_anomaly[own].any():
+            found[f"auc_within_{domain}"] = metrics.auc(is_anomaly[own], scores[own])
+    return found
 
 
 def mean_of(column: Column, values: Mapping[MachineKey, Sequence[float]]) -> float | None:

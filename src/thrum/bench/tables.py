@@ -14,7 +14,17 @@ from thrum import config as configs
 from thrum.bench.sources import Source
 from thrum.errors import ConfigError, UnknownNameError
 
-Measure = Literal["auc", "pauc", "auc_source", "auc_target", "official", "id_accuracy"]
+Measure = Literal[
+    "auc",
+    "pauc",
+    "auc_source",
+    "auc_target",
+    "official",
+    "auc_within_source",
+    "auc_within_target",
+    "official_within",
+    "id_accuracy",
+]
 Mean = Literal["machine_ids", "machines", "harmonic"]
 
 _FOLDER = resources.files("thrum.bench") / "tables"
@@ -35,6 +45,10 @@ class Run:
         What differs from the defaults of the system's `Config`, or from the preset.
     data
         The sources that it is run on; empty for all of the table's.
+    trained
+        Patterns of ``machine/machine_id`` whose training clips it is given; empty for all.
+    train_clips
+        Of how many training clips it learns a machine, where that is not the source's number.
     preset, per_machine_type
         Of a collaboration; its embedder is a setting.
     seeds
@@ -48,6 +62,8 @@ class Run:
     system: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
+    train_clips: int | None = None
     preset: Literal["paper", "compact"] = "paper"
     per_machine_type: bool = False
     seeds: int | None = None
@@ -66,9 +82,10 @@ class Column:
     source
         On which data; empty for the mean over all of the table's.
     measure
-        Mean AUC, partial AUC (p = 0.1), AUC of one domain's normal clips, the official measures of 2022 and
-        later together (AUC of both domains and partial AUC), or the share of normal clips whose machine ID
-        is named rightly.
+        AUC, partial AUC (p = 0.1), AUC of one domain's normal clips against the anomalies of both, the
+        official measures of 2022 and later together (these AUCs of both domains and the partial AUC);
+        ``…within…``: the same, but against the anomalies of the same domain, as some papers have it;
+        ``id_accuracy``: the share of normal clips whose machine ID is named rightly.
     machine, machine_id
         Of which machine; empty for all.
     mean

@@ -133,7 +133,7 @@ def _list(*, json: bool) -> None:
 def _needs(names: list[str], *, json: bool) -> None:
     from dataclasses import asdict
 
-    from thrum.bench.needs import costs, need_of
+    from thrum.bench.needs import DEVICES, costs, need_of, processors, told
     from thrum.bench.tables import load_table
 
     found = [need_of(load_table(name), costs()) for name in names]
@@ -141,16 +141,16 @@ def _needs(names: list[str], *, json: bool) -> None:
         console.print_json([asdict(need) for need in found])
         return
     for need in found:
-        hours = f"{need.cpu_hours:,.0f} h" if need.cpu_hours else "hours not measured"
-        typer.echo(f"{need.table}: {need.disk_bytes / 1e9:.0f} GB, {need.cells} cells, {hours}")
+        typer.echo(
+            f"{need.table}: {need.disk_bytes / 1e9:.0f} GB of recordings, {need.cells} cells"
+        )
+        for device, hours in need.hours.items():
+            typer.echo(f"    {DEVICES[device]}: {told(hours)}")
         for command in need.data:
             typer.echo(f"    {command}")
-        if need.cpu_hours and need.unmeasured:
-            typer.echo(f"    and what was not measured: {', '.join(need.unmeasured)}")
-    typer.echo(
-        "Hours of one core of an AMD EPYC, over all seeds, from the step times that the commands in "
-        "thrum/bench/costs.json measured. On a GPU: not measured, none was at hand."
-    )
+    typer.echo("Hours over all seeds, from the step times that benchmarks/table_costs.py measured.")
+    for device, where in processors(costs()).items():
+        typer.echo(f"{DEVICES[device]}: {', '.join(where) or 'nothing was measured yet'}")
 
 
 def _print(filled: Filled) -> None:
