@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 import machines
-from provisioning import free_port, provision
+from provisioning import PROJECT, free_port, provision
 from thrum.errors import ConfigError, FederationError, StorageError, ThrumError
 from thrum.federation.flare import kit as kits
 from thrum.federation.flare.engine import Engine
@@ -62,6 +62,28 @@ def foreign(tmp_path_factory: pytest.TempPathFactory, port: int) -> Path:
 
 
 # Kits
+
+
+def test_kits_made_as_the_instructions_say_are_readable_by_their_maker_only(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT.parent, tmp_path / "deploy")
+    blocks = (PROJECT.parent / "README.md").read_text().split("```")
+    (commands,) = [block for block in blocks if "nvflare provision" in block]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(
+        ["sh", "-ec", commands],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    keys = [
+        file
+        for file in (tmp_path / "kits").rglob("*")
+        if file.is_file() and b"PRIVATE KEY" in file.read_bytes()
+    ]
+    assert {file.name for file in keys} == {"cert.json", "server.key", "client.key"}
+    assert not [file for file in keys if file.stat().st_mode & 0o077]
 
 
 def test_a_kit_says_who_it_is_and_where_the_server_is(provisioned: Path, port: int) -> None:
