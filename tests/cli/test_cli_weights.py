@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from thrum.cli.weights import app
+from thrum.embedders import EMBEDDERS, create_embedder
 from thrum.embedders.checkpoints import CHECKPOINTS
 from thrum.errors import UnknownNameError, UsageError, WeightsError
 
@@ -28,6 +29,26 @@ def test_list_names_every_checkpoint_and_says_what_is_not_known(tmp_path: Path) 
     assert "yamnet: not stored, Apache-2.0, size unknown" in text
     assert "sha256 unknown" in text
     assert "efficientat_mn04: not stored, MIT, 4.1 MB" in text
+
+
+def test_list_names_the_embedder_of_a_checkpoint(tmp_path: Path) -> None:
+    rows = json.loads(run("list", "--json", "--cache", tmp_path))
+    named = [name for row in rows for name in row["embedders"]]
+    assert sorted([*named, "logmel", "modulation", "precomputed"]) == sorted(EMBEDDERS)
+    text = run("list", "--cache", tmp_path)
+    assert text.count("--embedder") == len([row for row in rows if row["embedders"]]) + 1
+    assert "    --embedder openl3 or openl3_6144\n" in text
+    assert "no weights to fetch: --embedder logmel or modulation\n" in text
+
+
+def test_an_embedder_wants_the_checkpoint_that_is_listed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THRUM_CACHE", str(tmp_path))
+    for checkpoint in CHECKPOINTS.values():
+        for name in checkpoint.embedders:
+            with pytest.raises(WeightsError, match=f"the weights {checkpoint.name!r} are not in"):
+                create_embedder(name)
 
 
 @pytest.mark.weights

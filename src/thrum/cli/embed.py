@@ -11,7 +11,9 @@ from thrum.errors import UsageError
 
 
 def embed(
-    embedder: str = typer.Option(..., "--embedder", help="Its name, or 'module:Class'."),
+    embedder: str = typer.Option(
+        ..., "--embedder", help="Its name (thrum weights list), or 'module:Class'."
+    ),
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The recordings."),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the embeddings go."),
     layout: str | None = typer.Option(None, help="How DATA is laid out; else found out."),

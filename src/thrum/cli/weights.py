@@ -21,12 +21,14 @@ _CACHE = typer.Option(
 def list_(
     cache: Path | None = _CACHE, json: bool = typer.Option(False, "--json", help="Answer in JSON.")
 ) -> None:
-    """Show every checkpoint: whether it is here, its licence, size, sha256 and official source."""
+    """Show every checkpoint: its embedder, whether it is here, licence, size, sha256, official source."""
+    from thrum.embedders import EMBEDDERS
     from thrum.embedders.weights import CHECKPOINTS, is_stored
 
     rows: list[dict[str, Any]] = [
         {
             "name": checkpoint.name,
+            "embedders": list(checkpoint.embedders),
             "stored": is_stored(checkpoint.name, cache=cache),
             "licence": checkpoint.licence,
             "bytes": checkpoint.file_bytes,
@@ -44,6 +46,11 @@ def list_(
         typer.echo(f"{row['name']}: {here}, {row['licence']}, {size}")
         typer.echo(f"    {row['source']}")
         typer.echo(f"    sha256 {row['sha256'] or 'unknown'}")
+        if row["embedders"]:
+            typer.echo(f"    --embedder {' or '.join(row['embedders'])}")
+    used = {name for row in rows for name in row["embedders"]}
+    free = [name for name in EMBEDDERS if name not in used and name != "precomputed"]
+    typer.echo(f"no weights to fetch: --embedder {' or '.join(free)}")
 
 
 @app.command("fetch")

@@ -42,6 +42,8 @@ class Checkpoint:
         Beginnings of names in the original, less the prefix, that are no part of the network here.
     file_bytes, sha256
         Of the file behind `url`; None where they are not known.
+    embedders
+        The registered embedders that use these weights; empty where only their arguments lead to them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Checkpoint:
     ignored: tuple[str, ...] = ()
     file_bytes: int | None = None
     sha256: str | None = None
+    embedders: tuple[str, ...] = ()
 
 
 _YAMNET = Checkpoint(
@@ -66,10 +69,11 @@ _YAMNET = Checkpoint(
     licence="Apache-2.0",
     layout="keras",
     network="thrum.networks.yamnet:YAMNet",
+    embedders=("yamnet",),
 )
 
 
-def _panns(name: str, *, file: str, network: str) -> Checkpoint:
+def _panns(name: str, *, file: str, network: str, embedder: str) -> Checkpoint:
     return Checkpoint(
         name=name,
         url=f"https://zenodo.org/records/3987831/files/{file}?download=1",
@@ -79,10 +83,12 @@ def _panns(name: str, *, file: str, network: str) -> Checkpoint:
         network=f"thrum.networks.cnn14:{network}",
         state_key="model",
         ignored=("spectrogram_extractor.", "logmel_extractor."),
+        embedders=(embedder,),
     )
 
 
 def _openl3(representation: str, content: str) -> Checkpoint:
+    default = (representation, content) == ("mel256", "env")
     return Checkpoint(
         name=f"openl3_{representation}_{content}",
         url="https://github.com/marl/openl3/raw/models/"
@@ -91,6 +97,7 @@ def _openl3(representation: str, content: str) -> Checkpoint:
         licence="MIT",
         layout="keras",
         network="thrum.networks.openl3:OpenL3",
+        embedders=("openl3", "openl3_6144") if default else (),
     )
 
 
@@ -112,6 +119,7 @@ def _efficientat(
         arguments={"width": width},
         file_bytes=file_bytes,
         sha256=sha256,
+        embedders=(name,),
     )
 
 
@@ -127,6 +135,7 @@ _BEATS = Checkpoint(
     ignored=tuple(
         f"encoder.layers.{layer}.self_attn.relative_attention_bias." for layer in range(1, 12)
     ),
+    embedders=("beats",),
 )
 _WAV2VEC2 = Checkpoint(
     name="wav2vec2_base",
@@ -141,17 +150,24 @@ _WAV2VEC2 = Checkpoint(
         "conv.weight_v": "conv.parametrizations.weight.original1",
     },
     ignored=("quantizer.", "project_hid.", "project_q.", "lm_head."),
+    embedders=("wav2vec2",),
 )
 
 CHECKPOINTS: Mapping[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
         _YAMNET,
-        _panns("panns_cnn14", file="Cnn14_mAP%3D0.431.pth", network="Cnn14"),
+        _panns(
+            "panns_cnn14",
+            file="Cnn14_mAP%3D0.431.pth",
+            network="Cnn14",
+            embedder="panns_cnn14",
+        ),
         _panns(
             "panns_wavegram_logmel_cnn14",
             file="Wavegram_Logmel_Cnn14_mAP%3D0.439.pth",
             network="WavegramLogmelCnn14",
+            embedder="panns",
         ),
         *(
             _openl3(representation, content)
