@@ -22,6 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 def check_out(out: Path, *, resume: bool) -> None:
     """Raise a `ConfigError` where the folder of a new run is none, or holds something already."""
+    if not str(out).isprintable():
+        raise ConfigError(f"{str(out)!r} cannot be written as text: choose another --out")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, wanted a folder: choose another --out")
     if out.exists() and any(out.iterdir()) and not resume:
