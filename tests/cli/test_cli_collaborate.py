@@ -1,13 +1,16 @@
-"""``thrum collaborate ledger`` and what a client may be told; rounds are tests/federation's."""
+"""``thrum collaborate ledger`` and what server and client say and are told; rounds are tests/federation's."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from thrum.cli.collaborate import app
+from thrum.federation.flare import kit, rounds
+from thrum.federation.flare.settings import SiteSettings
 from thrum.federation.ledger import Ledger
 
 RUNNER = CliRunner()
@@ -35,3 +38,37 @@ def test_the_ledger_counts_lines_that_cannot_be_read(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert "1 messages, 10 bytes" in shown.output
     assert "1 lines cannot be read" in shown.output
+
+
+def test_the_server_ends_with_what_a_reader_must_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sites.toml").write_text('[sites]\nnorth = ["fan/id_00"]')
+    outcome = {"sites": {"north": ["fan/id_00"]}, "classifiers": [], "alone": []}
+    outcome["notes"] = ["these can be turned back into sound"]
+    monkeypatch.setattr(kit, "server_kits", lambda folder: (None, None))
+    monkeypatch.setattr(rounds, "serve", lambda *_, **__: outcome)
+    words = ["server", "--kit", tmp_path, "--sites", tmp_path / "sites.toml", "--out", tmp_path]
+    shown = RUNNER.invoke(app, [str(word) for word in words])
+    assert "note: these can be turned back into sound" in shown.output, shown.output
+
+
+@pytest.mark.parametrize(("words", "allowed"), [([], 1), (["--algorithm", "2"], 2)])
+def test_a_client_lets_test_clips_leave_only_where_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], allowed: int
+) -> None:
+    seen: list[SiteSettings] = []
+
+    def take_part(_: object, settings: SiteSettings, **__: Any) -> tuple[list[Any], list[str]]:
+        seen.append(settings)
+        return [], []
+
+    own = kit.Kit(tmp_path, "site", "north", "north", "localhost", 1, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(kit, "read_kit", lambda folder, role: own)
+    monkeypatch.setattr(rounds, "take_part", take_part)
+    folder = str(tmp_path)
+    shown = RUNNER.invoke(
+        app, ["client", "--kit", folder, "--data", folder, "--out", folder, *words]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert [settings.algorithm for settings in seen] == [allowed]

@@ -180,7 +180,12 @@ def test_both_algorithms_over_the_network_score_as_in_one_process(
             ("acknowledgement", ""),
         }
 
+    stale = [collaboration.out(site) / "scores" / "sold_id_00.csv" for site in SITES]
+    stale.append(collaboration.folder / "hub" / "classifiers" / "sold")
+    for path in stale:
+        path.write_text("of a machine of an earlier round")
     collaboration.run_round(algorithm=2)
+    assert not any(path.exists() for path in stale)
     assert left_running(collaboration.folder) == []
     for site, machine in SITES.items():
         scores = scores_of(collaboration.out(site) / "scores" / f"{machine}_id_00.csv")

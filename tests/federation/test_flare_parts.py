@@ -466,6 +466,20 @@ def test_the_site_s_own_settings_decide_whether_test_clips_may_leave(
     assert [piece["clips"] for piece in pieces] == [5]
 
 
+def test_the_server_learns_what_a_reader_of_the_round_must_know(tmp_path: Path) -> None:
+    from thrum.federation.flare.endpoints import _collaborate
+
+    data = machines.write_sound(tmp_path / "data", machines=1)
+    for embedder, note in (("logmel", "can be turned back into sound"), ("modulation", None)):
+        site = open_site(SiteSettings("north", data, tmp_path / embedder, embedder, device="cpu"))
+        site.prepare()
+        registry = {"north": ("machine0/id_00",)}
+        settings = ServerSettings(tmp_path / "hub", registry, device="cpu")
+        alone, *further = _collaborate(settings, {"north": site})["notes"]  # type: ignore[dict-item]
+        assert "machine0/id_00 is alone" in alone
+        assert [note in line for line in further] == ([True] if note else [])
+
+
 # Processes
 
 

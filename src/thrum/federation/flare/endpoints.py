@@ -104,7 +104,7 @@ class SiteEndpoint:
                 sha256=storage.sha256_bytes(content),
             )
             self._note("running")
-        except ThrumError:
+        except (ThrumError, OSError):
             _log.exception("the failure could not be noted, so the server learns nothing of it")
             return {}
         return {"failed": kind}
