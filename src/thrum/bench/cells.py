@@ -218,7 +218,8 @@ def _fit(cell: Cell, dataset: Dataset, folder: Path, progress: Progress | None) 
         folder=folder / "work",
         progress=progress,
     )
-    scores = system.fit(dataset.where(split="train")).score(dataset.where(split="test"))
+    system.fit(dataset.where(split="train"))
+    scores = system.score(system.learnt_among(dataset.where(split="test")))
     system.save(folder / "model")
     write_scores(folder / "scores", scores)
     write_results(folder / "results.csv", results_of(scores, seed=cell.seed))

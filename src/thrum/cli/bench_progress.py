@@ -29,10 +29,10 @@ def watching(*, quiet: bool) -> Iterator[Watcher]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
         )
         with Progress(*columns, console=Console(stderr=True)) as bars:
             yield _Bars(bars)
