@@ -18,7 +18,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from thrum.bench.needs import costs, lines_of, need_of
+from thrum.bench.needs import costs, lines_of, need_of, processors
 from thrum.bench.tables import load_table, table_names
 
 DOCS = Path(__file__).parent
@@ -55,8 +55,8 @@ def rendered() -> str:
         shortened=shortened,
         seeds=seeds,
         commands=commands,
+        costs=what_a_clip_costs,
         needs=needs,
-        has=lambda name: (DOCS / "results" / f"{name}.json").exists(),
     )
 
 
@@ -72,23 +72,17 @@ def table(
     name: str,
     *,
     group: str = "",
-    measure: str = "",
     rows: Sequence[str] = (),
     first: str = "method",
 ) -> str:
-    """Return Markdown: methods down, the columns of `group`, or of one `measure`, across."""
+    """Return Markdown: methods down, the columns of `group` across."""
     prefix = f"{group}: " if group else ""
-    suffix = f": {measure}" if measure else ""
     chosen = [
-        one
-        for one in records(name)
-        if one["column"].startswith(prefix)
-        and one["column"].endswith(suffix)
-        and one["mean"] is not None
+        one for one in records(name) if one["column"].startswith(prefix) and one["mean"] is not None
     ]
     columns = list(dict.fromkeys(one["column"] for one in chosen))
     places = {(one["row"], one["column"]): one for one in chosen}
-    lines = [[first, *(column.removeprefix(prefix).removesuffix(suffix) for column in columns)]]
+    lines = [[first, *(column.removeprefix(prefix) for column in columns)]]
     for row in rows or list(dict.fromkeys(one["row"] for one in chosen)):
         own = [places.get((row, column)) for column in columns]
         mark = f" {SHORTENED}" if any(one and one["shortened"] for one in own) else ""
@@ -120,30 +114,55 @@ def published(name: str, row: str, column: str) -> str:
 
 def shortened(name: str) -> str:
     """Return in what the marked rows are less than the published experiments."""
-    reasons: dict[str, dict[str, None]] = {}
+    rows: dict[str, dict[str, None]] = {}
     for one in records(name):
         if one["shortened"]:
-            reasons.setdefault(one["shortened"], {})[one["row"]] = None
-    everything = {one["row"] for one in records(name)}
-    return "\n".join(
-        f"- {'every row' if everything == set(rows) else '; '.join(rows)}: {reason}"
-        for reason, rows in reasons.items()
-    )
+            rows.setdefault(one["shortened"], {})[one["row"]] = None
+    return listed(rows, f"row marked {SHORTENED}")
 
 
 def seeds(name: str) -> str:
     """Return how many seeds each row has."""
     rows: dict[str, dict[str, None]] = {}
     for one in records(name):
-        told = ", ".join(map(str, one["seeds"]))
-        if told:
+        if one["seeds"]:
+            told = f"seeds {', '.join(map(str, one['seeds']))}"
             rows.setdefault(told, {})[one["row"]] = None
-    return "\n".join(f"- {'; '.join(own)}: seeds {told}" for told, own in rows.items())
+    return listed(rows, "row")
+
+
+def listed(rows: dict[str, dict[str, None]], what: str) -> str:
+    """Return a line for each text, with the rows that it is about; most of all rows are not named."""
+    everything = {row for own in rows.values() for row in own}
+    most = max(rows, key=lambda text: len(rows[text]))
+    others = {row for text, own in rows.items() if text != most for row in own}
+    short = 2 * len(rows[most]) > len(everything) and not others & set(rows[most])
+    named = [text for text in rows if not (short and text == most)]
+    lines = [f"- {'; '.join(rows[text])}: {text}" for text in named]
+    return "\n".join(lines + [f"- every {'other ' if lines else ''}{what}: {most}"] * short)
 
 
 def commands(name: str) -> str:
     """Return the commands that the records are from."""
     return "\n".join(dict.fromkeys(one["command"] for one in records(name)))
+
+
+def what_a_clip_costs() -> str:
+    """Return the measured costs of a clip, as Markdown."""
+    measured = costs()
+    devices = {device: names for device, names in processors(measured).items() if names}
+    header = ["run"]
+    for names in devices.values():
+        header += [f"training, {', '.join(names)}", "scoring"]
+    lines = [header]
+    for run, by_device in sorted(measured.items()):
+        seconds = [
+            f"{by_device[device][what]:.3g} s" if device in by_device else "–"
+            for device in devices
+            for what in ("train_seconds", "test_seconds")
+        ]
+        lines.append([f"`{run}`", *seconds])
+    return markdown(lines)
 
 
 def needs() -> str:

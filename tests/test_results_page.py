@@ -6,7 +6,6 @@ import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -39,7 +38,7 @@ def test_the_page_is_made_of_the_records(generator: ModuleType) -> None:
 @pytest.mark.parametrize("path", sorted((DOCS / "results").glob("*.json")), ids=lambda p: p.stem)
 def test_a_record_says_how_it_was_measured(path: Path) -> None:
     for one in json.loads(path.read_text(encoding="utf-8")):
-        assert one["command"].startswith(("thrum ", "python benchmarks/"))
+        assert one["command"].startswith("thrum bench ")
         if one["mean"] is not None:
             assert one["seeds"]
 
@@ -50,17 +49,3 @@ def test_a_figure_of_the_page_is_that_of_the_record(generator: ModuleType) -> No
     assert generator.figure({**one, "deviation": 0.0}) == "91.4"
     assert generator.figure(None) == "–"
     assert generator.markdown([["a", "b"], ["x", "1"]]) == "| a | b |\n|---|---:|\n| x | 1 |"
-
-
-def test_records_are_means_over_machine_ids_and_then_over_seeds() -> None:
-    module = loaded(DOCS.parent / "benchmarks" / "records.py")
-    run: dict[str, Any] = {"config": {"epochs": 3}, "data": {"cars": [], "fans": []}}
-    for seed, values in enumerate(((0.5, 0.7), (0.8, 1.0))):
-        run["data"]["cars"] += [
-            {"machine_id": str(n), "method": "m", "seed": seed, "auc": value, "pauc": None}
-            for n, value in enumerate(values)
-        ]
-    (one,) = module.records(list(module.rows_in(run, "")), table="t", command="c", shortened="")
-    assert (one["row"], one["column"], one["seeds"]) == ("m", "cars: AUC", [0, 1])
-    assert one["mean"] == pytest.approx(75.0)
-    assert one["deviation"] == pytest.approx(15.0)
