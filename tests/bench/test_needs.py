@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thrum.bench.needs import Costs, need_of, processors, told
+from thrum.bench.needs import Costs, need_of, processors, reckoned, told
 from thrum.bench.sources import Source
 from thrum.bench.tables import Run, Table
 
@@ -47,3 +47,8 @@ def test_an_ensemble_costs_what_its_members_cost() -> None:
     assert need_of(table, members).hours["cpu"].hours == pytest.approx(8.0)
     members = {"outlier-flow variant=OE-DFlow": {"cpu": cost(1.0, 0.0)}}
     assert told(need_of(table, members).hours["cpu"]) == "not measured"
+
+
+def test_costs_that_no_command_measured_are_named() -> None:
+    by_hand = {**cost(1.0, 0.0), "reckoned": "by hand"}
+    assert reckoned({"vae": {"cpu": cost(1.0, 0.0)}, "knn": {"cpu": by_hand}}) == {"knn": "by hand"}

@@ -99,6 +99,16 @@ def processors(measured: Costs) -> dict[str, list[str]]:
     }
 
 
+def reckoned(measured: Costs) -> dict[str, str]:
+    """Return the runs whose costs no command measured, and how they were come by."""
+    return {
+        run: cost["reckoned"]
+        for run, by_device in measured.items()
+        for cost in by_device.values()
+        if "reckoned" in cost
+    }
+
+
 def need_of(table: Table, measured: Costs) -> Need:
     """Return what `table` needs."""
     sources = table.sources.values()

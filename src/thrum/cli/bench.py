@@ -133,7 +133,7 @@ def _list(*, json: bool) -> None:
 def _needs(names: list[str], *, json: bool) -> None:
     from dataclasses import asdict
 
-    from thrum.bench.needs import DEVICES, costs, need_of, processors, told
+    from thrum.bench.needs import DEVICES, costs, need_of, processors, reckoned, told
     from thrum.bench.tables import load_table
 
     found = [need_of(load_table(name), costs()) for name in names]
@@ -151,6 +151,8 @@ def _needs(names: list[str], *, json: bool) -> None:
     typer.echo("Hours over all seeds, from the step times that benchmarks/table_costs.py measured.")
     for device, where in processors(costs()).items():
         typer.echo(f"{DEVICES[device]}: {', '.join(where) or 'nothing was measured yet'}")
+    for run, how in reckoned(costs()).items():
+        typer.echo(f"{run}: reckoned {how}")
 
 
 def _print(filled: Filled) -> None:

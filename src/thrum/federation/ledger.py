@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from thrum import storage
 from thrum.errors import StorageError
 
 DAMAGED = "damaged line"
@@ -90,7 +91,7 @@ class Ledger:
             with _opened(self.path) as handle:
                 _append(handle, line)
             if new:
-                _sync_folder(self.path.parent)
+                storage.fsync(self.path.parent)
         except OSError as error:
             raise StorageError(
                 f"cannot write the ledger {self.path}: {error}; nothing leaves before it can be written"
@@ -140,14 +141,6 @@ def _append(handle: int, line: bytes) -> None:
     except BaseException:
         os.ftruncate(handle, size)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def total_bytes(entries: Iterable[Entry]) -> int:
