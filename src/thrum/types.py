@@ -43,11 +43,14 @@ class Clip:
         Operating conditions by name, for instance ``{"speed": "28V"}``; empty where none are known.
     channel
         The one channel to read of a multi-channel file; None mixes all channels down to mono.
+    stretch
+        ``(start, seconds)``: the part of a long recording that this clip is; None for the whole file.
     row
         For features stored in an ``.npz`` file: the name of the array and the row of this clip in it.
         None for an audio file.
     name
-        How the clip is called in results; the file's name where nothing else is given.
+        How the clip is called in results; the file's name where nothing else is given. A stretch
+        is called as media fragments are: ``a.wav#t=600,610``.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class Clip:
     label: Label | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES, hash=False)
     channel: int | None = None
+    stretch: tuple[float, float] | None = None
     row: tuple[str, int] | None = None
     name: str = ""
 

@@ -155,6 +155,8 @@ def fingerprint(dataset: Dataset) -> str:
             clip.channel,
             clip.row,
         )
+        if clip.stretch is not None:
+            told += (clip.stretch,)
         digest.update(repr(told).encode())
     return digest.hexdigest()
 

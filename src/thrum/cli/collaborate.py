@@ -10,7 +10,16 @@ import typer
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
 from thrum.cli.collaborate_server import server
-from thrum.cli.options import Device, Json, Layout, Seed, Settings
+from thrum.cli.options import (
+    ClipSeconds,
+    Device,
+    HopSeconds,
+    Json,
+    Layout,
+    Seed,
+    Settings,
+    open_data,
+)
 
 if TYPE_CHECKING:
     from thrum.federation.inprocess import Simulation
@@ -36,6 +45,8 @@ def simulate(
     seed: Seed = 0,
     device: Device = "auto",
     layout: Layout = None,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     per_machine_type: Annotated[
         bool,
         typer.Option("--per-machine-type", help="One classifier a machine type, as in the paper."),
@@ -50,10 +61,8 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Run server and all sites in one process: every machine ID is a site with its own folder."""
-    from thrum.datasets import open_dataset
-
     run_simulation(
-        open_dataset(data, layout=layout),
+        open_data(data, layout, clip_seconds, hop_seconds),
         out=out,
         embedder=embedder,
         algorithm=algorithm,

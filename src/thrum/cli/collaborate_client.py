@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, Layout
+from thrum.cli.options import ClipSeconds, Device, HopSeconds, Json, Layout
 
 
 def client(
@@ -22,6 +22,8 @@ def client(
         int, typer.Option(min=1, max=2, help="2 also lets embeddings of test clips leave the site.")
     ] = 1,
     layout: Layout = None,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -41,6 +43,8 @@ def client(
         layout,
         device,
         algorithm=1 if algorithm == 1 else 2,
+        clip_seconds=clip_seconds,
+        hop_seconds=hop_seconds,
     )
     with console.progress(quiet=json) as progress:
         results, notes = take_part(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from thrum.cli import console, data_fetch
+from thrum.cli.options import ClipSeconds, HopSeconds, open_data
 
 if TYPE_CHECKING:
     from thrum.datasets.check import MachineCheck, Report
@@ -53,13 +54,14 @@ def synth(
 def check(
     data: Path = typer.Argument(..., metavar="DIR", help="The folder of recordings or .npz files."),
     layout: str = typer.Option(None, help="arrays, mimii, dcase or folder; else found out."),
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     json: bool = typer.Option(False, "--json", help="Answer in JSON."),
 ) -> None:
     """Read every file of a dataset, count clips, name the bad ones (then exit code 1)."""
-    from thrum.datasets import open_dataset
     from thrum.datasets.check import check as check_dataset
 
-    dataset = open_dataset(data, layout=layout)
+    dataset = open_data(data, layout, clip_seconds, hop_seconds)
     with console.progress(quiet=json) as progress:
         report = check_dataset(dataset, progress=progress)
     if json:

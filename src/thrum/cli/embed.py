@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from thrum.cli import console
+from thrum.cli.options import ClipSeconds, HopSeconds, open_data
 from thrum.errors import UsageError
 
 
@@ -17,6 +18,8 @@ def embed(
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The recordings."),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the embeddings go."),
     layout: str | None = typer.Option(None, help="How DATA is laid out; else found out."),
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     batch_size: int = typer.Option(4, min=1, max=16, help="Clips given to the model at a time."),
     dtype: str = typer.Option("float16", help="What to store: float16 or float32."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
@@ -26,11 +29,10 @@ def embed(
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype is float16 or float32, got {dtype!r}")
 
-    from thrum.datasets import open_dataset
     from thrum.embedders import EmbeddingStore, create_embedder, embed_into
     from thrum.training import device_of
 
-    clips = open_dataset(data, layout=layout).clips
+    clips = open_data(data, layout, clip_seconds, hop_seconds).clips
     store = EmbeddingStore(out, dtype=dtype)  # type: ignore[arg-type]
     model = create_embedder(embedder).to(device_of(device))
     with console.progress(quiet=json) as progress:

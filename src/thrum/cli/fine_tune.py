@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, Resume, Seed, Settings, check_out
+from thrum.cli.options import (
+    ClipSeconds,
+    Device,
+    HopSeconds,
+    Json,
+    Resume,
+    Seed,
+    Settings,
+    check_out,
+    open_data,
+)
 
 
 def fine_tune(
@@ -28,19 +38,20 @@ def fine_tune(
     layout: Annotated[
         str | None, typer.Option(help="mimii, dcase or folder; else found out.")
     ] = None,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Fine-tune wav2vec 2.0 on normal machine sound, for thrum train --set wav2vec2=FOLDER."""
     from thrum import config as configs
-    from thrum.datasets import open_dataset
     from thrum.systems.self_supervised.fine_tuning import FineTuning
     from thrum.systems.self_supervised.fine_tuning import fine_tune as run
 
     check_out(out, resume=resume)
     chosen = configs.with_overrides(FineTuning(), settings or [])
-    dataset = open_dataset(data, layout=layout)
+    dataset = open_data(data, layout, clip_seconds, hop_seconds)
     with console.progress(quiet=json) as progress:
         losses = run(
             dataset.where(split="train"),

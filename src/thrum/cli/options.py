@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thrum.errors import ConfigError
 
+if TYPE_CHECKING:
+    from thrum.types import Dataset
+
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Layout = Annotated[str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")]
+ClipSeconds = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Cut longer recordings into clips of so many seconds; 0: never. "
+        "Else those over 30 s are cut into 10 s.",
+    ),
+]
+HopSeconds = Annotated[
+    float | None, typer.Option(min=0, help="From one such clip to the next; else end to end.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def open_data(
+    data: Path, layout: str | None, clip_seconds: float | None, hop_seconds: float | None
+) -> Dataset:
+    """Open a dataset as the options of a verb say."""
+    from thrum.datasets import Cutting, open_dataset
+
+    return open_dataset(data, layout=layout, cutting=Cutting(clip_seconds, hop_seconds))
 
 
 def check_out(out: Path, *, resume: bool) -> None:

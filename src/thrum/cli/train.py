@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, Layout, Resume, Seed, Settings, check_out
+from thrum.cli.options import (
+    ClipSeconds,
+    Device,
+    HopSeconds,
+    Json,
+    Layout,
+    Resume,
+    Seed,
+    Settings,
+    check_out,
+    open_data,
+)
 
 
 def train(
@@ -21,6 +32,8 @@ def train(
     settings: Settings = None,
     resume: Resume = False,
     layout: Layout = None,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
     seed: Seed = 0,
     device: Device = "auto",
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
@@ -29,7 +42,7 @@ def train(
     """Fit a system on the training split; score the test split where there is one."""
     from thrum import config as configs
     from thrum import storage
-    from thrum.datasets import open_dataset
+    from thrum.datasets.taking import takings_of, write_takings
     from thrum.evaluation.dcase.submission import write_submission
     from thrum.evaluation.table import comparison, results_of, write_results, write_scores
     from thrum.systems.base import SYSTEMS
@@ -39,12 +52,14 @@ def train(
     kind = SYSTEMS.load(system)
     chosen = configs.load(kind.Config, config) if config else kind.Config()
     chosen = configs.with_overrides(chosen, settings or [])
-    dataset = open_dataset(data, layout=layout)
+    dataset = open_data(data, layout, clip_seconds, hop_seconds)
+    takings = takings_of(dataset.where(split="train"))
     with console.progress(quiet=json) as progress:
         fitted = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress).fit(
             dataset.where(split="train")
         )
         fitted.save(out)
+        write_takings(out, takings)
         storage.write_text(out / "config.toml", configs.to_toml(chosen))
         test = fitted.learnt_among(dataset.where(split="test"))
         scores = fitted.score(test) if test else None

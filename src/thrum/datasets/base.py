@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from thrum.datasets.windows import Cutting, cut
 from thrum.errors import DatasetError
 from thrum.registry import Registry
 from thrum.types import Dataset
@@ -35,7 +37,9 @@ DATASETS: Registry[Reader] = Registry(
 )
 
 
-def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
+def open_dataset(
+    root: Path | str, *, layout: str | None = None, cutting: Cutting | None = None
+) -> Dataset:
     """Open the folder `root` as a dataset.
 
     Parameters
@@ -44,6 +48,8 @@ def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
         The folder that holds the machines' folders (or the ``.npz`` files).
     layout
         The name of a reader; None takes the first of `DATASETS` that recognises the folder.
+    cutting
+        How long recordings become clips; None cuts those of more than 30 s into windows of 10 s.
 
     Raises
     ------
@@ -55,12 +61,17 @@ def open_dataset(root: Path | str, *, layout: str | None = None) -> Dataset:
         raise DatasetError(
             f"no folder at {root}: wanted a folder of recordings, one sub-folder a machine"
         )
+    dataset = _reader(root, layout).read(root)
+    return replace(dataset, clips=tuple(cut(dataset.clips, cutting or Cutting())))
+
+
+def _reader(root: Path, layout: str | None) -> type[Reader]:
     if layout is not None:
-        return DATASETS.load(layout).read(root)
+        return DATASETS.load(layout)
     for name in DATASETS:
         reader = DATASETS.load(name)
         if reader.recognises(root):
-            return reader.read(root)
+            return reader
     raise DatasetError(
         f"no recordings and no features where thrum looks for them in {root}. The simplest layout "
         f"is one sub-folder a machine, in it a folder 'normal' of wav or flac files, optionally "

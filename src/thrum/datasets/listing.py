@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,13 @@ _logger = logging.getLogger(__name__)
 _SHOWN = 3
 
 
-def entries(folder: Path) -> list[Path]:
+def entries(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
     """Return what is in `folder`, in natural order, without hidden names (``.x``, ``__x``).
+
+    Parameters
+    ----------
+    left_out
+        Where links to nothing are noted; None makes them an error.
 
     Raises
     ------
@@ -35,10 +41,14 @@ def entries(folder: Path) -> list[Path]:
         found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
     except OSError as error:
         raise DatasetError(f"cannot list the folder {folder}: {error.strerror}") from error
-    for path in found:
+    for path in tuple(found):
         require_utf8(path)
         if path.is_symlink() and not path.exists():
-            raise DatasetError(f"{path} is a link to {path.readlink()}, which is not there")
+            reason = f"a link to {path.readlink()}, which is not there"
+            if left_out is None:
+                raise DatasetError(f"{path} is {reason}")
+            left_out.append((path, reason))
+            found.remove(path)
     return sorted(found, key=lambda path: natural(path.name))
 
 
@@ -77,6 +87,37 @@ def recordings(folder: Path, left_out: LeftOut) -> list[Path]:
     found = entries(folder)
     left_out += [(path, NO_RECORDING) for path in found if not is_recording(path)]
     return [path for path in found if is_recording(path)]
+
+
+def tree(
+    folder: Path, left_out: LeftOut, *, within: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
+    """Yield the recordings in `folder` and all folders below; what else is there is noted in `left_out`.
+
+    Links to folders are followed, but for those that lead back to where they came from.
+    """
+    within |= {folder.resolve()}
+    for path in entries(folder, left_out):
+        if path.is_dir():
+            if path.resolve() in within:
+                left_out.append((path, "a link to a folder that it lies in"))
+            else:
+                yield from tree(path, left_out, within=within)
+        elif is_recording(path):
+            yield path
+        else:
+            left_out.append((path, NO_RECORDING))
+
+
+def nothing_in(paths: Sequence[Path], left_out: LeftOut) -> str:
+    """Return the error's text where `paths` hold no recording: what they hold instead."""
+    held = Counter(path.suffix.lower() or "no suffix" for path, _ in left_out if path.is_file())
+    found = ", ".join(f"{count} of {suffix}" for suffix, count in held.most_common(5))
+    return (
+        f"no recording under {', '.join(map(str, paths))}: there are "
+        + (f"files, {found}" if found else "no files at all")
+        + f"; wanted {', '.join(sorted(SUFFIXES))}"
+    )
 
 
 def channel_count(paths: Iterable[Path]) -> int:

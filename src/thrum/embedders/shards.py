@@ -55,10 +55,13 @@ class Shard:
 
 
 def key_of(clip: Clip) -> str:
-    """Return what tells `clip` from all others: its file, and its channel or its row in it."""
+    """Return what tells `clip` from all others: its file, and its channel, stretch or row in it."""
     key = str(clip.path.resolve())
     if clip.channel is not None:
         key += f"#channel={clip.channel}"
+    if clip.stretch is not None:
+        start, seconds = clip.stretch
+        key += f"#t={start:.6f},{start + seconds:.6f}"
     if clip.row is not None:
         key += f"#{clip.row[0]}[{clip.row[1]}]"
     return key

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from thrum import storage
+from thrum.datasets.taking import takings_of, write_takings
 from thrum.embedders.base import Embedder
 from thrum.embedders.logmel import LogMel
 from thrum.embedders.store import EmbeddingStore, embed_into
@@ -137,6 +138,8 @@ class Site:
         embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
         if self._needs_logmel():
             embed_into(self._logmel, clips, LogMel(), progress=self.progress)
+        train = [clip for clip in clips if clip.split == "train"]
+        write_takings(self.folder, takings_of(train))
         if not self._secret.exists():
             storage.write_bytes(self._secret, secrets.token_bytes(32))
 

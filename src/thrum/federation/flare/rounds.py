@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thrum import config, storage
-from thrum.datasets import open_dataset
+from thrum.datasets import Cutting, open_dataset
 from thrum.embedders import create_embedder
 from thrum.errors import FederationError
 from thrum.evaluation.table import Result, write_results, write_scores
@@ -32,7 +32,8 @@ TELL_AGAIN_SECONDS = 60.0
 
 def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Site:
     """Return the site: its own recordings, its own embedder, its own folder."""
-    dataset = open_dataset(settings.data, layout=settings.layout)
+    cutting = Cutting(settings.clip_seconds, settings.hop_seconds)
+    dataset = open_dataset(settings.data, layout=settings.layout, cutting=cutting)
     embedder = "precomputed" if dataset.holds == "features" else settings.embedder
     return Site(
         settings.name,

@@ -40,6 +40,8 @@ class SiteSettings:
         ``auto``, ``cpu`` or ``cuda``: where the site embeds and scores.
     algorithm
         What the site allows. 1: no embedding of a test clip leaves it. 2: they may.
+    clip_seconds, hop_seconds
+        How long recordings become clips, as `thrum.datasets.Cutting` has them.
     """
 
     name: str
@@ -49,6 +51,8 @@ class SiteSettings:
     layout: str | None = None
     device: str = "auto"
     algorithm: Algorithm = 1
+    clip_seconds: float | None = None
+    hop_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+"""Recordings: read, resample, write. Audio is float32 in [-1, 1]; one clip is (S,)."""
+
+from thrum.audio.opening import Described, describe
+from thrum.audio.reading import SUFFIXES, blocks, read, read_clip
+from thrum.audio.writing import resample, write
+
+__all__ = [
+    "SUFFIXES",
+    "Described",
+    "blocks",
+    "describe",
+    "read",
+    "read_clip",
+    "resample",
+    "write",
+]
