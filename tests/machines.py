@@ -66,11 +66,13 @@ def write_sound(
     rate: int = 16000,
     channels: int = 1,
     suffix: str = ".wav",
+    anomalies: int = 3,
+    seed: int = 0,
 ) -> Path:
     """Write a `folder` dataset: <machine>/normal and <machine>/anomaly (detuned)."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for machine in range(machines):
-        for label, count, detune in (("normal", clips, 1.0), ("anomaly", 3, 1.15)):
+        for label, count, detune in (("normal", clips, 1.0), ("anomaly", anomalies, 1.15)):
             for number in range(count):
                 sound = tone(random, 110 * (machine + 1) * detune, seconds=seconds, rate=rate)
                 stacked = np.stack([sound] * channels, axis=1) if channels > 1 else sound

@@ -7,7 +7,6 @@ was not.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from thrum.errors import StorageError, ThrumError, UsageError
 from thrum.types import Progress
 
 Batch = TypeVar("Batch")
-_log = logging.getLogger(__name__)
 
 
 def device_of(name: str) -> torch.device:
@@ -182,9 +180,8 @@ class _Checkpoint:
             return _Done()
         try:
             tensors, description = storage.load_tensors(self.path)
-        except StorageError as error:  # it costs time, nothing else
-            _log.warning("%s; training begins anew", error)
-            return _Done()
+        except StorageError:
+            return _Done()  # an unreadable checkpoint costs time, nothing else
         if description.get("fingerprint") != self.fingerprint:
             return _Done()
         self.model.load_state_dict(storage.under(tensors, "model"))

@@ -155,9 +155,9 @@ def fingerprint(dataset: Dataset) -> str:
             clip.channel,
             clip.row,
         )
-        digest.update(repr(told).encode())
         if clip.stretch is not None:
-            digest.update(repr(clip.stretch).encode())
+            told += (clip.stretch,)
+        digest.update(repr(told).encode())
     return digest.hexdigest()
 
 

@@ -22,7 +22,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum import storage
 from thrum.datasets import listing
 from thrum.errors import DatasetError
 from thrum.types import Clip, Dataset, Label, Split
@@ -201,8 +200,7 @@ def _header(stream: IO[bytes], path: Path, array: str) -> _Header:
     }.get(version)
     if read is None:
         raise ValueError(f"its format is {version}")
-    with storage.PARSING:
-        shape, fortran_order, dtype = read(stream)
+    shape, fortran_order, dtype = read(stream)
     what = f"{path}: {array} has shape {shape} and type {dtype}"
     if dtype.hasobject:
         raise DatasetError(

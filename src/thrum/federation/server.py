@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.errors import FederationError, ProtocolError, StorageError
-from thrum.federation.pieces import PieceStore
+from thrum import storage
+from thrum.errors import FederationError, ProtocolError
 from thrum.federation.protocol import (
     VERSION,
     Algorithm,
@@ -83,14 +83,11 @@ class Outcome:
         machine type.
     alone
         Machine IDs that had nothing to be told apart from.
-    damaged
-        What was found damaged at the server and made again, in words.
     """
 
     members: Sequence[Member]
     classifiers: Mapping[str, IDClassifier]
     alone: Sequence[MachineKey]
-    damaged: Sequence[str] = ()
 
 
 class Server:
@@ -125,9 +122,7 @@ class Server:
         registry: Mapping[str, Sequence[MachineKey]] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        config.require_shareable()
         self.folder = folder
-        self.pieces = PieceStore(folder / "pieces")
         self.config = config
         self.seed = seed
         self.device = device
@@ -167,7 +162,7 @@ class Server:
                 self._send_classifiers(sites, members, classifiers, groups)
             else:
                 self._send_scores(sites, members, classifiers, groups, pools)
-        return Outcome(members, classifiers, alone, list(self.pieces.damaged))
+        return Outcome(members, classifiers, alone)
 
     def _register(self, sites: Mapping[str, SiteHandle]) -> list[Member]:
         """Ask every site what it has, and refuse what cannot be joined."""
@@ -232,17 +227,17 @@ class Server:
         self, site: SiteHandle, member: Member, split: str, piece: Piece
     ) -> list[NDArray[np.float16]]:
         """Return the clips (T, D) of a piece, from disk where it has already arrived."""
-        clips = self.pieces.clips(member.name, split, piece)
-        if clips is None:
+        folder = self.folder / "pieces" / checked_name(member.name) / split
+        name = f"{'_'.join(piece.key)}-{piece.index:05d}-{piece.fingerprint[:16]}"
+        array_path, lengths_path = folder / f"{name}.npy", folder / f"{name}.json"
+        if lengths_path.exists():
+            lengths = storage.read_json(lengths_path)
+        else:
             embeddings, lengths = parse_chunk(site.chunk(split, piece.index), piece)
-            self.pieces.keep(member.name, split, piece, embeddings, lengths)
-            clips = self.pieces.clips(member.name, split, piece)
-        if clips is None:
-            raise StorageError(
-                f"a piece that was just written to {self.pieces.folder} reads as something else: "
-                f"see to the disk"
-            )
-        return clips
+            storage.write_array(array_path, embeddings)
+            storage.write_json(lengths_path, lengths)  # last: where it is, the piece is whole
+        array = storage.read_array(array_path)
+        return np.split(array, np.cumsum(lengths)[:-1])
 
     def _send_classifiers(
         self,

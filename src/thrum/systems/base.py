@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
 
 from thrum import config as configs
 from thrum import storage
-from thrum.errors import DataError, StorageError, UnknownNameError, UsageError
+from thrum.errors import ConfigError, DataError, StorageError
 from thrum.registry import Registry
-from thrum.types import Clip, Progress, Scores
+from thrum.types import Clip, Progress, Scores, rows_by_machine
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from thrum.evaluation.report import EmbeddingMaps
 
 
 _logger = logging.getLogger(__name__)
-C = TypeVar("C")
 
 
 class System(ABC):
@@ -43,6 +46,8 @@ class System(ABC):
     progress
         Told how far the work has come.
     """
+
+    held_out_: dict[tuple[str, str], NDArray[np.float64]]
 
     name: ClassVar[str]
     """As it is registered, and as a saved one says."""
@@ -71,6 +76,56 @@ class System(ABC):
     def score(self, clips: Iterable[Clip]) -> Scores:
         """Score clips of the machine IDs that were learnt; higher is more anomalous."""
 
+    @property
+    def wants_held_out(self) -> bool:
+        """Whether left-out scores need normal clips that `fit` was not given.
+
+        A network scores what it was trained on as less strange than other normal sound: that is measured on
+        clips held back from it. Where only a detector has learnt a clip, it can be left out afterwards.
+        """
+        return True
+
+    def calibrate(self, clips: Iterable[Clip]) -> Self:
+        """Keep the scores of normal clips that `fit` was not given, as left-out scores."""
+        clips = list(clips)
+        scores = self.score(clips)
+        values = scores.columns[scores.selected]
+        self.held_out_ = {key: values[rows] for key, rows in rows_by_machine(clips).items()}
+        return self
+
+    def left_out_scores(self) -> dict[tuple[str, str], NDArray[np.float64]]:
+        """Return, by machine ID, the selected scores (N,) of normal clips as if none had been learnt.
+
+        They are in the order of the clips that `fit` was given, or `calibrate` where the system wants such
+        clips; then of those that `adapted` added. Without such clips there are none.
+        """
+        none = np.zeros(0)
+        return {key: self._held_out().get(key, none) for key in self.machine_keys}
+
+    def adapted(
+        self, key: tuple[str, str], *, dropped: Sequence[int] = (), added: Sequence[Clip] = ()
+    ) -> Self:
+        """Return a system that knows other normal clips of a machine ID; its network stays as it is.
+
+        Where the system compares with normal clips, those added are compared with from now on. Where it does
+        not, as a network that puts sound together again, only the left-out scores change.
+
+        Parameters
+        ----------
+        dropped
+            Places in `left_out_scores` of the clips to forget.
+        added
+            Normal clips that are new to it.
+        """
+        self._require_learnt([*added])
+        own = np.delete(self.left_out_scores()[key], list(dropped))
+        if added:
+            scores = self.score(added)
+            own = np.concatenate([own, scores.columns[scores.selected]])
+        other = copy.copy(self)
+        other.held_out_ = {**self._held_out(), key: own}
+        return other
+
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps | None:
         """Return embeddings of clips for the maps in the run's report; None where there are none."""
         return None
@@ -93,6 +148,9 @@ class System(ABC):
             _logger.warning("not scored, since they were not learnt: %s", names)
         return [clip for clip in clips if clip.machine_key in known]
 
+    def _held_out(self) -> dict[tuple[str, str], NDArray[np.float64]]:
+        return getattr(self, "held_out_", {})
+
     def _require_learnt(self, clips: Iterable[Clip]) -> None:
         """Raise a `DataError` where a clip is of a machine ID that was not learnt."""
         known = self.machine_keys
@@ -109,6 +167,8 @@ class System(ABC):
             "seed": self.seed,
             "config": configs.to_mapping(self.config),
         }
+        if self._held_out():
+            told["held_out"] = [[*key, values.tolist()] for key, values in self._held_out().items()]
         storage.save_state(folder, tensors, {**told, **described})
 
     @classmethod
@@ -116,10 +176,14 @@ class System(ABC):
         """Read what `save` wrote; a `StorageError` where it is damaged or of another system."""
         tensors, described = storage.load_state(folder)
         try:
-            config = saved_config(cls.Config, described["config"], where=str(folder))
+            config = configs.from_mapping(cls.Config, described["config"], where=str(folder))
             system = cls(config, seed=described["seed"], device=device)
             system._restore(tensors, described)
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, UsageError) as error:
+            system.held_out_ = {
+                (machine, machine_id): np.array(values, np.float64)
+                for machine, machine_id, values in described.get("held_out", [])
+            }
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ConfigError) as error:
             raise StorageError(f"{folder} does not hold the system {cls.name}: {error}") from error
         return system
 
@@ -156,37 +220,11 @@ def create_system(name: str, config: Any = None, **settings: Any) -> System:
 
 
 def load_system(folder: Path | str, *, device: str = "auto") -> System:
-    """Load the system that was saved to `folder`, whichever of the registered ones it is.
-
-    Raises
-    ------
-    StorageError
-        Where it is damaged, or of a class of somebody's own: that has to be asked itself (``Own.load``).
-    """
+    """Load the system that was saved to `folder`, whichever it is."""
     folder = Path(folder)
     description = storage.read_json(folder / "model.json")
     try:
         name = description["system"]
-        SYSTEMS.require(name)
     except (KeyError, TypeError) as error:
         raise StorageError(f"{folder / 'model.json'} does not say which system it is of") from error
-    except UnknownNameError as error:
-        raise StorageError(f"{folder / 'model.json'}: {error}") from error
     return SYSTEMS.load(name).load(folder, device=device)
-
-
-def saved_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
-    """Build settings from a file or a message: what they name to be imported must be registered.
-
-    Raises
-    ------
-    UsageError
-        Where an embedder or a detector is not, or a setting is unknown or of the wrong kind.
-    """
-    from thrum.detectors.base import DETECTORS
-    from thrum.embedders.base import EMBEDDERS
-
-    for name, registry in (("embedder", EMBEDDERS), ("detector", DETECTORS)):
-        if name in values:
-            registry.require(values[name])
-    return configs.from_mapping(kind, values, where=where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -80,11 +81,7 @@ class NearestNeighbours(System):
             for key, rows in rows_by_machine(clips).items():
                 train = self.vectors_[key]
                 test = _statistics(store, [clips[row] for row in rows])
-                if test.shape[1] != train.shape[1]:
-                    raise DataError(
-                        f"frames of {'/'.join(key)} have {test.shape[1] // 2} dimensions, those learnt "
-                        f"have {train.shape[1] // 2}: score what was embedded likewise"
-                    )
+                self._require_alike(key, train, test)
                 for method, column in columns.items():
                     detector = self._detector(train, method)
                     column[rows] = detector.anomaly_score(_part(test, method))
@@ -101,12 +98,46 @@ class NearestNeighbours(System):
     def thresholds(self) -> dict[MachineKey, float]:
         """The gamma distribution's 90th percentile of the training clips' left-out scores."""
         return {
-            key: gamma_threshold(
-                self._detector(train, self.config.score).left_out_score(np.arange(len(train)))
-            )
-            for key, train in ((key, self.vectors_[key]) for key in self.machine_keys)
-            if len(train) > 1
+            key: gamma_threshold(scores)
+            for key, scores in self.left_out_scores().items()
+            if len(scores) > 0
         }
+
+    @property
+    def wants_held_out(self) -> bool:
+        """No: a clip is left out by taking its vector away."""
+        return False
+
+    def left_out_scores(self) -> dict[MachineKey, NDArray[np.float64]]:
+        """Return, by machine ID, the distances (N,) of the training clips to the nearest *others*.
+
+        None of a machine ID with one training clip, which has no other.
+        """
+        found = {}
+        for key in self.machine_keys:
+            train = self.vectors_[key]
+            left_out = self._detector(train, self.config.score).left_out_score(
+                np.arange(len(train))
+            )
+            found[key] = left_out if len(train) > 1 else np.zeros(0)
+        return found
+
+    def adapted(
+        self, key: MachineKey, *, dropped: Sequence[int] = (), added: Sequence[Clip] = ()
+    ) -> Self:
+        """Return k-NN among other training clips of a machine ID; see `System.adapted`."""
+        self._require_learnt(added)
+        vectors = np.delete(self.vectors_[key], list(dropped), axis=0)
+        if added:
+            with self._embedded(added) as store:
+                new = _statistics(store, added)
+            self._require_alike(key, vectors, new)
+            vectors = np.concatenate([vectors, new])
+        if len(vectors) == 0:
+            raise DataError(f"{'/'.join(key)} would have no normal clip left: add some first")
+        other = copy.copy(self)
+        other.vectors_ = {**self.vectors_, key: vectors}
+        return other
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         keys = self.machine_keys
@@ -120,6 +151,16 @@ class NearestNeighbours(System):
             (machine, machine_id): tensors[str(number)].numpy()
             for number, (machine, machine_id) in enumerate(described["keys"])
         }
+
+    @staticmethod
+    def _require_alike(
+        key: MachineKey, train: NDArray[np.float32], test: NDArray[np.float32]
+    ) -> None:
+        if test.shape[1] != train.shape[1]:
+            raise DataError(
+                f"frames of {'/'.join(key)} have {test.shape[1] // 2} dimensions, those learnt "
+                f"have {train.shape[1] // 2}: score what was embedded likewise"
+            )
 
     def _detector(self, train: NDArray[np.float32], method: str) -> KNN:
         detector = KNN(neighbours=self.config.neighbours, metric=self.config.metric)
