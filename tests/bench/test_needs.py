@@ -6,7 +6,7 @@ import pytest
 
 from thrum.bench.needs import Costs, need_of, processors, reckoned, told
 from thrum.bench.sources import Source
-from thrum.bench.tables import Run, Table
+from thrum.bench.tables import Column, Run, Table
 
 
 def table_of(**runs: Run) -> Table:
@@ -17,7 +17,7 @@ def table_of(**runs: Run) -> Table:
         test_clips=1800,
         clip_seconds=20,
     )
-    return Table("T", {"a": source}, (), (), runs=runs, seeds=2)
+    return Table("T", {"a": source}, (), (Column("mean", "a"),), runs=runs, seeds=2)
 
 
 def cost(train: float, test: float) -> dict[str, object]:

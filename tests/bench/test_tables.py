@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 
+from thrum import config as configs
 from thrum.bench.cells import Cell
-from thrum.bench.tables import COLLABORATION, Table, load_table, table_names
+from thrum.bench.few_clips.filling import methods_of
+from thrum.bench.tables import COLLABORATION, FEW_CLIPS, Table, load_table, table_names
 from thrum.errors import ConfigError, UnknownNameError
 from thrum.evaluation.metrics import harmonic_mean
 from thrum.federation import inprocess
@@ -29,6 +31,7 @@ WANTED = {
     *(f"multitask-conformer/table{number}" for number in (1, 2, 3)),
     *(f"outlier-flow/table{number}" for number in (2, 3, 4)),
     *(f"self-supervised/table{number}" for number in (2, 3, 4, 5, 6)),
+    "few-clips",
     "testbed",
     "synthetic",
 }
@@ -60,6 +63,7 @@ def by_setting(config: Any) -> Iterable[str]:
 
 OFFERED: dict[str, Callable[[Any], Iterable[str]]] = {
     COLLABORATION: lambda config: set(inprocess.METHODS) - {"centralised"},
+    FEW_CLIPS: methods_of,
     "embedding-sharing": lambda config: embedding_sharing.METHODS,
     "knn": by_setting,
     "multitask-conformer": lambda config: (*COMBINATIONS, COMBINED),
@@ -85,21 +89,26 @@ def test_there_is_every_table() -> None:
 def test_every_run_has_settings_that_its_system_knows(name: str) -> None:
     table = load_table(name)
     for run_name, run in table.runs.items():
-        assert run.system == COLLABORATION or run.system in SYSTEMS
+        assert run.system in (COLLABORATION, FEW_CLIPS) or run.system in SYSTEMS
         for source in table.sources_of(run_name):
             cell = Cell(run_name, run, source, table.sources[source], 0, None, Path())
             config = cell.config()
-            for key, value in run.settings.items():
-                given = getattr(config, key)
-                given = str(given) if isinstance(given, Path) else given
-                assert (list(given) if isinstance(given, tuple) else given) == value
+            assert_has(configs.to_mapping(config), run.settings)
             for row in table.rows:
                 if run_name in row.runs and row.method:
                     assert row.method in OFFERED[run.system](config), row.name
 
 
+def assert_has(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            assert_has(config[key], value)
+        else:
+            assert config[key] == value, key
+
+
 def test_there_are_the_scores_of_every_system() -> None:
-    assert set(OFFERED) == {COLLABORATION, *SYSTEMS}
+    assert set(OFFERED) == {COLLABORATION, FEW_CLIPS, *SYSTEMS}
 
 
 def test_scores_that_a_flow_does_not_offer_are_not_among_those_that_it_does() -> None:
@@ -109,7 +118,7 @@ def test_scores_that_a_flow_does_not_offer_are_not_among_those_that_it_does() ->
     assert serial == {"SerialOE-Flow", "SerialOE-Flow/machine"}  # "…/flow" is the variant itself
 
 
-@pytest.mark.parametrize("name", sorted(WANTED - {"testbed", "synthetic"}))
+@pytest.mark.parametrize("name", sorted(WANTED - {"few-clips", "testbed", "synthetic"}))
 def test_a_papers_table_says_where_its_data_and_its_numbers_are_from(name: str) -> None:
     table = load_table(name)
     assert table.paper
@@ -186,6 +195,13 @@ name = "k-NN"
 runs = ["knn"]
 published = { mean = 90.0 }
 """
+CURVE = """
+[[curves]]
+group = "one site short"
+source = "a"
+clips = ["2", "10", "all"]
+others = "short"
+"""
 
 
 def table_of(tmp_path: Path, text: str) -> Table:
@@ -213,6 +229,21 @@ def test_a_table_that_is_none_is_said(
     assert table_of(tmp_path, TOML).name == "own"
     with pytest.raises(ConfigError, match=message):
         table_of(tmp_path, TOML.replace(before, after))
+
+
+def test_a_curve_is_columns_that_are_drawn(tmp_path: Path) -> None:
+    table = table_of(tmp_path, TOML + CURVE)
+    assert [column.key for column in table.columns] == [
+        "mean",
+        *(f"one site short: {clips}" for clips in ("2", "10", "all")),
+    ]
+    assert [column.scores_called("pool") for column in table.columns] == [
+        "pool",
+        "pool@2/short",
+        "pool@10/short",
+        "pool@all",  # where all have all there is nothing short
+    ]
+    assert table.only("knn").columns == table.columns
 
 
 def test_a_misspelt_table_gets_a_suggestion() -> None:

@@ -12,8 +12,8 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from fnmatch import fnmatch
 from functools import lru_cache
 from importlib.metadata import version
@@ -24,11 +24,13 @@ from thrum import config as configs
 from thrum import storage
 from thrum.bench.needs import counts_epochs
 from thrum.bench.sources import Source
-from thrum.bench.tables import COLLABORATION, Run
+from thrum.bench.tables import COLLABORATION, FEW_CLIPS, Run
 from thrum.errors import ConfigError, StorageError
 from thrum.types import Clip, Dataset, Progress
 
 SCHEMA = 1
+Fill = Callable[["Cell", Dataset, Path, Progress | None], dict[str, Any]]
+"""Writes the scores of a cell into its folder; returns machine IDs, the selected score, ID accuracies."""
 PACKAGES = ("thrum", "torch", "numpy", "scikit-learn")
 
 
@@ -80,10 +82,16 @@ class Cell:
 
     def config(self) -> Any:
         """Return the settings of the run, resolved."""
+        base: Any
         if self.run.system == COLLABORATION:
             from thrum.systems.embedding_sharing import preset_config
 
             base = preset_config(self.run.preset)
+        elif self.run.system == FEW_CLIPS:
+            from thrum.bench.few_clips.config import Config
+            from thrum.systems.embedding_sharing import preset_config
+
+            base = Config(sharing=preset_config(self.run.preset))
         else:
             if self.run.per_machine_type or self.run.preset != "paper":
                 raise ConfigError(
@@ -129,11 +137,13 @@ def _embedder_weights(name: str) -> str | None:
 
 def abridged(config: Any, epochs: int) -> Any:
     """Return `config` with at most `epochs` epochs: the settings ``epochs`` and ``…_epochs``."""
-    changes = {
-        field.name: min(getattr(config, field.name), epochs)
-        for field in fields(config)
-        if counts_epochs(field.name)
-    }
+    changes: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if counts_epochs(field.name):
+            changes[field.name] = min(value, epochs)
+        elif is_dataclass(value):
+            changes[field.name] = abridged(value, epochs)
     return replace(config, **changes)
 
 
@@ -182,8 +192,7 @@ def train(cell: Cell, *, progress: Progress | None = None) -> Path:
         return folder
     started, worked = time.monotonic(), time.process_time()
     resumed = (folder / "work").exists()
-    fill = _collaborate if cell.run.system == COLLABORATION else _fit
-    outcome = fill(cell, dataset, folder, progress)
+    outcome = _filling(cell.run.system)(cell, dataset, folder, progress)
     storage.write_text(folder / "config.toml", configs.to_toml(cell.config()))
     storage.write_json(
         folder / "cell.json",
@@ -206,6 +215,14 @@ def train(cell: Cell, *, progress: Progress | None = None) -> Path:
     )
     shutil.rmtree(folder / "work", ignore_errors=True)
     return folder
+
+
+def _filling(system: str) -> Fill:
+    if system == FEW_CLIPS:
+        from thrum.bench.few_clips.filling import fill
+
+        return fill
+    return _collaborate if system == COLLABORATION else _fit
 
 
 def _fit(cell: Cell, dataset: Dataset, folder: Path, progress: Progress | None) -> dict[str, Any]:

@@ -105,6 +105,15 @@ class Filled:
             if value is not None
         ]
 
+    @property
+    def places(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """Our mean and its deviation, by row and column."""
+        return {
+            (one.row, one.column): (one.ours, one.deviation or 0.0)
+            for one in self.figures
+            if one.ours is not None
+        }
+
     def seeds_of(self, row: Row, run: str) -> tuple[int, ...]:
         """Return the seeds of `run` that are in the figures of `row`."""
         return max((one.seeds for one in self._made_by(row, run)), key=len, default=())
@@ -194,7 +203,7 @@ def _unknown(cell: Cell, own: CellScores, row: Row, column: Column) -> list[str]
     A machine ID without anomalies, or one that only trains, leaves a place empty too, and rightly.
     """
     scored = column.measure != "id_accuracy" and own.methods
-    if scored and row.method and row.method not in own.methods:
+    if scored and row.method and not own.offers(row.method):
         return [
             f"row {row.name!r}: {cell.run_name} on {cell.source_name} has no scores called "
             f"{row.method!r}; there are: {', '.join(own.methods)}"

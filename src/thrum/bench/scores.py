@@ -51,6 +51,10 @@ class CellScores:
         files = (self._read(key) for key in self.machine_keys)
         return list(dict.fromkeys(name for clips in files for name in clips.columns))
 
+    def offers(self, method: str) -> bool:
+        """Whether there are scores of `method`, be it of one number of clips alone."""
+        return any(name.partition("@")[0] == method for name in self.methods)
+
     def has_machine_of(self, column: Column) -> bool:
         """Whether a machine ID that `column` is about was scored, or named."""
         return any(fits(column, key) for key in (*self.machine_keys, *dict(self._id_accuracy)))
@@ -60,9 +64,10 @@ class CellScores:
         if column.measure == "id_accuracy":
             return {key: [share] for key, share in self._id_accuracy if fits(column, key)}
         keys = [key for key in self.machine_keys if fits(column, key)]
+        chosen = column.scores_called(method or self.described["selected"])
         names = TOGETHER.get(column.measure, (column.measure,))
         found = {
-            key: [value for name in names if (value := self._of(key, method).get(name)) is not None]
+            key: [value for name in names if (value := self._of(key, chosen).get(name)) is not None]
             for key in keys
         }
         return {key: values for key, values in found.items() if values}
@@ -71,9 +76,8 @@ class CellScores:
     def _id_accuracy(self) -> list[tuple[MachineKey, float]]:
         return [((machine, own), share) for machine, own, share in self.described["id_accuracy"]]
 
-    def _of(self, key: MachineKey, method: str) -> Measures:
+    def _of(self, key: MachineKey, chosen: str) -> Measures:
         clips = self._read(key)
-        chosen = method or self.described["selected"]
         if chosen not in clips.columns:
             return {}
         if (key, chosen) not in self._measures:

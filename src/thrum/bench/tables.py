@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thrum import config as configs
+from thrum.bench.few_clips.draws import called
 from thrum.bench.sources import Source
 from thrum.errors import ConfigError, UnknownNameError
 
@@ -31,6 +32,8 @@ _FOLDER = resources.files("thrum.bench") / "tables"
 
 COLLABORATION = "collaboration"
 """The `Run.system` that stands for sites which learn together, ``thrum collaborate simulate``."""
+FEW_CLIPS = "few-clips"
+"""The `Run.system` that stands for learning curves: each site in turn is the one with few normal clips."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Run:
     Parameters
     ----------
     system
-        A registered system, or ``collaboration``.
+        A registered system, ``collaboration``, or ``few-clips``.
     settings
         What differs from the defaults of the system's `Config`, or from the preset.
     data
@@ -50,7 +53,7 @@ class Run:
     train_clips
         Of how many training clips it learns a machine, where that is not the source's number.
     preset, per_machine_type
-        Of a collaboration; its embedder is a setting.
+        Of a collaboration; its embedder is a setting. ``few-clips`` takes the preset.
     seeds
         How many seeds where the command does not say; None takes the table's number.
     shortened
@@ -92,6 +95,9 @@ class Column:
         Arithmetic over machine IDs, arithmetic over machine types' means, or harmonic over everything.
     group
         The heading of those columns that are shown together; a table with groups is shown part by part.
+    clips, others
+        Of ``few-clips``: how many normal clips the scored site has, or ``all``, and whether the others have
+        all of theirs, or as few.
     """
 
     name: str
@@ -101,11 +107,56 @@ class Column:
     machine_id: str = ""
     mean: Mean = "machine_ids"
     group: str = ""
+    clips: str = ""
+    others: Literal["full", "short"] = "full"
+
+    def scores_called(self, method: str) -> str:
+        """Return what the scores are called that the column shows of `method`."""
+        return called(method, self.clips, self.others) if self.clips else method
 
     @property
     def key(self) -> str:
         """What tells the column from the table's others."""
         return f"{self.group}: {self.name}" if self.group else self.name
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Columns whose places are drawn as lines, one a row: what a measure comes to with more and more clips.
+
+    Parameters
+    ----------
+    group
+        The heading of the columns; they are called by their number of clips.
+    source, measure, others
+        As of `Column`.
+    clips
+        Numbers of normal clips, and ``all``.
+    note
+        What a reader must know.
+    """
+
+    group: str
+    source: str
+    clips: tuple[str, ...]
+    measure: Measure = "auc"
+    others: Literal["full", "short"] = "full"
+    note: str = ""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """One for each number of clips."""
+        return tuple(
+            Column(
+                clips,
+                self.source,
+                self.measure,
+                group=self.group,
+                clips=clips,
+                others="full" if clips == "all" else self.others,
+            )
+            for clips in self.clips
+        )
 
 
 @dataclass(frozen=True)
@@ -124,6 +175,8 @@ class Row:
         Numbers in percent, by column.
     note
         What a reader must know.
+    line
+        What the row's line is called where there are curves; empty where it is not drawn.
     """
 
     name: str
@@ -131,6 +184,7 @@ class Row:
     method: str = ""
     published: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +199,8 @@ class Table:
         Where the published numbers are from.
     sources, runs, columns, rows
         What it is made of.
+    curves
+        Columns that are drawn, too; they come after `columns`.
     seeds
         How many seeds, 0 to `seeds` − 1, where neither the run nor the command says.
     note
@@ -155,8 +211,9 @@ class Table:
 
     title: str
     sources: Mapping[str, Source]
-    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    columns: tuple[Column, ...] = ()
+    curves: tuple[Curve, ...] = ()
     runs: Mapping[str, Run] = field(default_factory=dict)
     paper: str = ""
     seeds: int = 3
@@ -164,6 +221,11 @@ class Table:
     name: str = ""
 
     def __post_init__(self) -> None:
+        drawn = [column for curve in self.curves for column in curve.columns]
+        kept = [column for column in self.columns if column not in drawn]
+        object.__setattr__(self, "columns", (*kept, *drawn))  # again the same when it is copied
+        if not self.columns:
+            raise ConfigError(f"table {self.name} has neither columns nor curves")
         names = [column.key for column in self.columns]
         for kind, found in (("column", names), ("row", [row.name for row in self.rows])):
             for name in found:
