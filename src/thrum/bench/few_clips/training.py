@@ -66,7 +66,7 @@ class Classifiers:
         """Return the classifier of `clips` (T, D), trained unless it is there."""
         pool = FramePool(clips)
         stacking = self.embedder.stack_frames, self.embedder.stack_hop
-        what = [pool.fingerprint(), configs.to_mapping(self.config), *stacking, seed]
+        what = [pool.fingerprint(), _differing(self.config), *stacking, seed]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
         folder = self.folder / name
         with alone(folder):
@@ -82,6 +82,12 @@ class Classifiers:
                     progress=progress,
                 ).save(folder)
         return IDClassifier.load(folder).to(device_of(self.device))
+
+
+def _differing(config: Config) -> dict[str, object]:
+    """Return the settings that are not the defaults: a new one leaves what was trained before as it is."""
+    usual = configs.to_mapping(Config())
+    return {k: own for k, own in configs.to_mapping(config).items() if usual.get(k) != own}
 
 
 def classifier_scores(
