@@ -113,14 +113,14 @@ def test_any_number_of_channels_is_mixed(tree) -> None:
 
 def test_what_is_no_clip_is_named(tree, caplog: pytest.LogCaptureFixture) -> None:
     root = tree(["press/normal/a.wav", "press/normal/.b.wav", "press/__MACOSX/a.wav"])
-    (root / "press" / "normal" / "c.mp3").write_bytes(b"")
+    (root / "press" / "normal" / "c.txt").write_bytes(b"")
     (root / "press" / "strange").mkdir()
     (root / "notes").mkdir()
     with caplog.at_level(logging.WARNING):
         dataset = open_dataset(root)
     assert len(dataset) == 1
     assert {path.name: reason for path, reason in dataset.left_out} == {
-        "c.mp3": "neither a wav nor a flac file",
+        "c.txt": "no sound file",
         "strange": "a folder called neither abnormal, anomalies, anomaly, normal, test, train",
         "notes": "no recordings in it",
     }

@@ -1,7 +1,7 @@
 """Recordings: read, resample, write. Audio is float32 in [-1, 1]; one clip is (S,)."""
 
-from thrum.audio.opening import Described, describe
-from thrum.audio.reading import SUFFIXES, blocks, read, read_clip
+from thrum.audio.opening import SUFFIXES, Described, describe
+from thrum.audio.reading import blocks, read, read_clip
 from thrum.audio.writing import resample, write
 
 __all__ = [

@@ -1,40 +1,97 @@
-"""What a file's own frame says of the sound in it, beside what libsndfile makes of it."""
+"""What a file's own frame says of the sound in it, and what of that is there.
+
+libsndfile trusts or mends lengths without a word: a file cut from 10 s to 1 s is then one of 1 s. Here the
+lengths are read from the bytes themselves. Sound that is missing is an error; a length that was never
+written, as where a recorder lost power, is found from the bytes, put right in what libsndfile is shown,
+and said.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import struct
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from thrum.errors import AudioError
 
-_UNKNOWN_SIZE = 0x7FFF_F000
-"""From here on, the size of a wav file's data says that it was written to a pipe and not known."""
+SUFFIXES_OF = {
+    "wav": (".wav", ".wave", ".bwf"),
+    "rf64": (".wav", ".wave", ".bwf", ".rf64"),
+    "w64": (".w64",),
+    "aiff": (".aif", ".aiff", ".aifc"),
+    "caf": (".caf",),
+    "au": (".au", ".snd"),
+    "flac": (".flac",),
+    "ogg": (".ogg", ".oga", ".opus"),
+    "mp3": (".mp3",),
+}
+"""How files of each kind that libsndfile reads are called."""
 
 
-def require_whole(path: Path) -> None:
-    """Raise an `AudioError` where a file ends before the sound that its header announces."""
-    missing_bytes = _missing_bytes(path)
-    if missing_bytes > 0:
-        raise AudioError(
-            f"{path} is cut short: its header announces {missing_bytes} bytes more than are there; "
-            f"copy it again"
-        )
+@dataclass(frozen=True)
+class Examined:
+    """What was found.
 
-
-def _missing_bytes(path: Path) -> int:
-    """Return by how many bytes a RIFF wav file ends before the sound that its header announces.
-
-    libsndfile silently shortens the length of such a file to what is there.
+    Parameters
+    ----------
+    kind
+        A key of `SUFFIXES_OF`; empty for what is none of these.
+    samples
+        How many samples of each channel are there; None where only reading tells.
+    at_least
+        How many there are at least, where the kind leaves some open (MP3's ends).
+    start, end
+        The bytes to show to libsndfile; None for those of the whole file.
+    patches
+        What to show instead of the bytes at some places.
+    head
+        What to show before them.
+    notes
+        What a user must know: ``its header …``.
     """
-    with path.open("rb") as file:
-        if not re.fullmatch(rb"RIFF.{4}WAVE", file.read(12), re.DOTALL):
-            return 0
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", header)
-            if name == b"data":
-                end = file.tell() + size
-                return 0 if size >= _UNKNOWN_SIZE else end - path.stat().st_size
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return 0
+
+    kind: str
+    samples: int | None = None
+    at_least: int = 0
+    start: int = 0
+    end: int | None = None
+    patches: Mapping[int, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    head: bytes = b""
+
+    @property
+    def shown_as_is(self) -> bool:
+        """Whether libsndfile may open the file itself."""
+        return not self.patches and self.start == 0 and self.end is None
+
+
+class DamagedError(AudioError):
+    """A file whose frame is damaged; the message goes on from the file's name."""
+
+
+UNFINISHED = "its header was never finished, as where a recorder loses power; read to the end"
+"""The note on a file that announces no sound and has some."""
+
+
+def no_sound_found() -> DamagedError:
+    """Return the error of a file that begins well and says nowhere where its sound is."""
+    return DamagedError(
+        "cannot be read as audio (it does not say where its sound is): copy it again, convert it or move "
+        "it away"
+    )
+
+
+def size_of(file: BinaryIO) -> int:
+    """Return how many bytes an open file has; its place stays."""
+    place = file.tell()
+    size = file.seek(0, 2)
+    file.seek(place)
+    return size
+
+
+def cut_short(announced: int, there: int, unit: str = "bytes") -> DamagedError:
+    """Return the error of a file that ends before the sound that it announces."""
+    return DamagedError(
+        f"is cut short: its header announces {announced - there} {unit} more than are there; "
+        f"copy it again"
+    )

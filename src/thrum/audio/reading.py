@@ -10,13 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.audio.opening import BLOCK_SAMPLES, Sound
+from thrum.audio.opening import Sound, describe
 from thrum.audio.writing import resample
 from thrum.errors import AudioError
 from thrum.types import Clip
-
-SUFFIXES = frozenset({".wav", ".flac"})
-"""What a recording may be called like."""
 
 LARGEST = 1e10
 """Of a sample: beyond what any scale of numbers means (±1, or whole numbers of 32 bits)."""
@@ -53,26 +50,27 @@ def read(
         found = list(blocks(path, channel=channel))
         pieces = [block for block, _ in found]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), found[0][1]
+    describe(path)  # says what is odd about it
     start, seconds = stretch
     with _at(path, start) as sound:
         wanted = round((start + seconds) * sound.sample_rate) - sound.place
-        samples = sound.read(wanted)
-        if len(samples) < wanted:
+        pieces = [_mono(path, block, channel) for block in sound.blocks(wanted)]
+        there = sum(map(len, pieces))
+        if there < wanted:
             raise AudioError(
-                f"{path} is cut short: {len(samples)} samples are there from second {start:g} on, "
+                f"{path} is cut short: {there} samples are there from second {start:g} on, "
                 f"{wanted} were wanted; copy it again"
             )
-        return _mono(path, samples, channel), sound.sample_rate
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), sound.sample_rate
 
 
-def blocks(
-    path: Path, *, channel: int | None = None, samples: int = BLOCK_SAMPLES
-) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Yield a recording as mono in blocks of `samples`, each with the rate, as `read` would return it."""
+def blocks(path: Path, *, channel: int | None = None) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Yield a recording as mono block by block, each with the rate, as `read` would return it."""
+    describe(path)  # says what is odd about it
     with Sound(path) as sound:
-        while len(block := sound.read(samples)):
+        for block in sound.blocks():
             yield _mono(path, block, channel), sound.sample_rate
-        _check_length(sound)
+        sound.require_end()
 
 
 def read_clip(clip: Clip, *, sample_rate: int) -> NDArray[np.float32]:
@@ -106,18 +104,6 @@ def _mono(path: Path, samples: NDArray[np.float32], channel: int | None) -> NDAr
             f"{path} holds samples as large as {largest:.3g}, wanted -1 to 1: export the recording again"
         )
     return np.ascontiguousarray(audio, dtype=np.float32)
-
-
-def _check_length(sound: Sound) -> None:
-    if sound.place == 0:
-        raise AudioError(
-            f"{sound.path} holds no sound (0 seconds): record it again or move it away"
-        )
-    if sound.place < sound.announced:
-        raise AudioError(
-            f"{sound.path} is cut short: its header announces {sound.announced} samples, "
-            f"{sound.place} are there; copy it again"
-        )
 
 
 _open: list[tuple[Sound, tuple[int, int]]] = []

@@ -17,7 +17,7 @@ from thrum.errors import DatasetError
 from thrum.types import Clip, Dataset
 
 LeftOut = list[tuple[Path, str]]
-NO_RECORDING = "neither a wav nor a flac file"
+NO_RECORDING = "no sound file"
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 3

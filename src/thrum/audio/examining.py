@@ -1,0 +1,41 @@
+"""Which examination a file is given, by its first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thrum.audio import chunks, flac, mpeg, ogg
+from thrum.audio.containers import DamagedError, Examined
+from thrum.errors import AudioError
+
+_READERS = {
+    b"RIFF": chunks.wav,
+    b"RIFX": chunks.wav,
+    b"RF64": chunks.wav,
+    b"BW64": chunks.wav,
+    b"riff": chunks.w64,
+    b"FORM": chunks.aiff,
+    b"caff": chunks.caf,
+    b".snd": chunks.au,
+    b"fLaC": flac.flac,
+    b"OggS": ogg.ogg,
+}
+
+
+def examine(path: Path) -> Examined:
+    """Return what the file's frame says of its sound.
+
+    Raises
+    ------
+    AudioError
+        Where sound that it announces is missing, or it contradicts itself.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            return _READERS.get(magic, mpeg.mp3)(file)
+    except DamagedError as error:
+        raise AudioError(f"{path} {error}") from error
+    except OSError as error:
+        raise AudioError(f"{path} cannot be read: {error.strerror or error}") from error

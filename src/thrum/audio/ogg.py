@@ -1,0 +1,45 @@
+"""Ogg (Vorbis, Opus, FLAC): pages, of which the last says that it is the last (RFC 3533)."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from thrum.audio.containers import DamagedError, Examined, size_of
+
+_HEAD = struct.Struct("<4sBBqIIIB")
+_LARGEST_PAGE = 27 + 255 + 255 * 255
+_FIRST, _LAST = 2, 4
+
+
+def ogg(file: BinaryIO) -> Examined:
+    """Examine an Ogg file: one stream, from a first page to a last one that is whole."""
+    length = size_of(file)
+    first = file.read(_HEAD.size)
+    if len(first) < _HEAD.size:
+        return Examined("ogg")
+    serial = _HEAD.unpack(first)[4]
+    file.seek(max(0, length - 2 * _LARGEST_PAGE))
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    while at > 0 and not _plausible(tail[at:]):
+        at = tail.rfind(b"OggS", 0, at)
+    if at < 0 or len(tail) - at < _HEAD.size:
+        raise DamagedError("is cut short in its last page; copy it again")
+    _, _, flags, _, its_serial, _, _, segments = _HEAD.unpack_from(tail, at)
+    lacing = tail[at + 27 : at + 27 + segments]
+    end = at + 27 + segments + sum(lacing)
+    if its_serial != serial:
+        raise DamagedError(
+            "holds several streams, of which only the first would be read: convert it to wav"
+        )
+    if end > len(tail) or tail[end:].strip(b"\0") or not flags & _LAST:
+        raise DamagedError(
+            "is cut short: its last page is not marked as such; copy it again, or, where the recorder lost "
+            "power, convert it to wav"
+        )
+    return Examined("ogg")
+
+
+def _plausible(page: bytes) -> bool:
+    return len(page) >= _HEAD.size and page[4] == 0 and page[5] < 8
