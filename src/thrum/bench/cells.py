@@ -165,9 +165,9 @@ def fingerprint(dataset: Dataset) -> str:
             clip.channel,
             clip.row,
         )
-        if clip.stretch is not None:
-            told += (clip.stretch,)
         digest.update(repr(told).encode())
+        if clip.stretch is not None:
+            digest.update(repr(clip.stretch).encode())
     return digest.hexdigest()
 
 
