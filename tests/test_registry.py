@@ -33,6 +33,13 @@ def test_a_class_of_ones_own_needs_no_registration() -> None:
     assert DETECTORS.load("collections:OrderedDict").__name__ == "OrderedDict"
 
 
+@pytest.mark.parametrize("name", ["collections:OrderedDict", "kn", "", None, 7, ["knn"]])
+def test_only_what_is_registered_is_taken_from_a_file(name: object) -> None:
+    DETECTORS.require("knn")
+    with pytest.raises(UnknownNameError, match="files and messages may name registered ones only"):
+        DETECTORS.require(name)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("no_such_module:Thing", "cannot import"), ("collections:Nothing", "has no 'Nothing'")],

@@ -9,7 +9,8 @@
     ├── DataError             a file or folder is not what it should be
     │   ├── AudioError        a recording that cannot be read or used
     │   └── DatasetError      a folder that is not laid out as expected
-    ├── StorageError          a stored state is damaged, foreign or half there
+    ├── StorageError          a stored state is foreign or half there
+    │   └── DamagedError      stored bytes are not what was written
     ├── DownloadError         a file cannot be fetched whole
     ├── WeightsError          pretrained weights are missing, damaged or of another model
     ├── NotFittedError        scoring was asked for before fitting
@@ -55,6 +56,10 @@ class DatasetError(DataError):
 
 class StorageError(ThrumError):
     """A stored state is damaged, foreign or incomplete."""
+
+
+class DamagedError(StorageError):
+    """Stored bytes are not what was written: a disk, a copy or a person has changed them."""
 
 
 class DownloadError(ThrumError):

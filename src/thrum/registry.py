@@ -1,7 +1,9 @@
 """Names to classes, imported late.
 
 A registry is a table ``{"knn": "thrum.detectors.knn:KNN"}``. Looking a name up imports its module and no
-other, so that listing what there is costs nothing. ``"their.module:Class"`` works without registration.
+other, so that listing what there is costs nothing. ``"their.module:Class"`` works without registration
+where a person says it: in a command, in settings made in Python. What others have written, a saved run or
+a message, may name registered things only (`Registry.require`): importing is running.
 """
 
 from __future__ import annotations
@@ -62,6 +64,21 @@ class Registry(Generic[T]):
                 f"{self.kind} {name!r}: module {module_name!r} has no {class_name!r}"
             ) from error
         return found
+
+    def require(self, name: object) -> None:
+        """Raise where `name`, taken from a file or a message, is not registered; nothing is imported.
+
+        Raises
+        ------
+        UnknownNameError
+            Where it is not in the table, ``module:Class`` included.
+        """
+        if not isinstance(name, str) or name not in self.entries:
+            known = ", ".join(sorted(self.entries))
+            raise UnknownNameError(
+                f"{self.kind} {name!r} is refused: files and messages may name registered ones only, "
+                f"which are {known}"
+            )
 
     def _suggestion(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.entries, n=1)

@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thrum.errors import StorageError
+from thrum.errors import DamagedError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+PARSING = threading.Lock()
+"""Held while NumPy reads a header: it parses Python, which CPython 3.11 cannot in two threads at once
+(SystemError: AST constructor recursion depth mismatch)."""
 
 
 @contextmanager
@@ -66,7 +70,42 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise StorageError(f"{path} is missing") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path} is not valid JSON: {error}") from error
+        raise DamagedError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object that names its own sha256, as ``seal``, atomically."""
+    write_json(path, {**content, "seal": _seal(content)})
+
+
+def read_sealed(path: Path, *, unsealed: bool = False) -> dict[str, Any]:
+    """Return, without its seal, the object that `write_sealed` wrote.
+
+    Parameters
+    ----------
+    unsealed
+        Whether an object without a seal will do: earlier versions wrote none.
+
+    Raises
+    ------
+    DamagedError
+        Where it is not what was written.
+    StorageError
+        Where it is missing.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DamagedError(f"{path} holds no JSON object, but {type(content).__name__}")
+    seal = content.pop("seal", None)
+    if seal != _seal(content) and not (unsealed and seal is None):
+        raise DamagedError(f"{path} is damaged: its content is not what its sha256 was taken of")
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of what JSON keeps of `content`, its own seal left out."""
+    kept = json.loads(json.dumps({key: content[key] for key in content if key != "seal"}))
+    return sha256_bytes(json.dumps(kept, sort_keys=True).encode())
 
 
 def write_array(path: Path, array: NDArray[Any]) -> str:
@@ -87,7 +126,10 @@ def read_array(path: Path, *, mapped: bool = True) -> NDArray[Any]:
     import numpy as np
 
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        with PARSING:
+            array: NDArray[Any] = np.load(
+                path, mmap_mode="r" if mapped else None, allow_pickle=False
+            )
         return _mapped(path, array) if isinstance(array, np.memmap) else array
     except FileNotFoundError as error:
         raise StorageError(f"{path} is missing") from error
@@ -111,6 +153,16 @@ def _mapped(path: Path, array: np.memmap[Any, Any]) -> NDArray[Any]:
     )
 
 
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise a `DamagedError` where a file is not the one of this sha256, or is not there at all."""
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
+    if found != expected:
+        raise DamagedError(f"{path} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…")
+
+
 def sha256(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -122,6 +174,13 @@ def sha256_bytes(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def content_of(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of an array in C order, for hashing; copied only where it is laid out otherwise."""
+    import numpy as np
+
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
 def save_state(
     folder: Path,
     tensors: Mapping[str, torch.Tensor],
@@ -131,14 +190,14 @@ def save_state(
 ) -> None:
     """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`.
 
-    The JSON holds `description`, the schema number and the sha256 of the tensors; it is written last and
-    names the tensors by their checksum, so that a pair that does not belong together is found out.
+    The JSON holds `description`, the schema number, the sha256 of the tensors and its own; it is written
+    last, so that a pair that does not belong together is found out as damage is.
     """
     from safetensors.torch import save
 
     content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     write_bytes(folder / f"{name}.safetensors", content)
-    write_json(
+    write_sealed(
         folder / f"{name}.json",
         {"schema": SCHEMA, "sha256": sha256_bytes(content), **description},
     )
@@ -163,13 +222,14 @@ def load_state(
         raise StorageError(
             f"{folder / name}.json has schema {found!r}, this version of thrum reads schema {SCHEMA}"
         )
+    description = read_sealed(folder / f"{name}.json", unsealed=True)
     path = folder / f"{name}.safetensors"
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise StorageError(f"{path} is missing") from error
     if sha256_bytes(content) != description["sha256"]:
-        raise StorageError(
+        raise DamagedError(
             f"{path} is damaged or belongs to another {name}.json (its sha256 differs): "
             f"restore both from one copy, or train again"
         )
@@ -182,15 +242,28 @@ def load_state(
 def save_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]
 ) -> None:
-    """Write tensors and a JSON-able description into one safetensors file: a checkpoint, replaced whole."""
+    """Write tensors and a JSON-able description into one safetensors file: a checkpoint, replaced whole.
+
+    The file holds the sha256 of both.
+    """
     from safetensors.torch import save
 
     content = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_bytes(path, save(content, {"thrum": json.dumps({"schema": SCHEMA, **description})}))
+    described = {"schema": SCHEMA, **description, "tensors": _sha256_of(content)}
+    described["seal"] = _seal(described)
+    write_bytes(path, save(content, {"thrum": json.dumps(described)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return what `save_tensors` wrote."""
+    """Return what `save_tensors` wrote; what earlier versions wrote has no checksums.
+
+    Raises
+    ------
+    DamagedError
+        Where it is not what was written.
+    StorageError
+        Where it is missing, or another kind of file.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -203,7 +276,22 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise StorageError(f"{path} is not a safetensors file: {error}") from error
     if description.get("schema") != SCHEMA:
         raise StorageError(f"{path} was not written by this version of thrum")
+    seal, checksum = description.pop("seal", None), description.get("tensors")
+    if seal is not None and (seal, checksum) != (_seal(description), _sha256_of(tensors)):
+        raise DamagedError(f"{path} is damaged: its content is not what its sha256 was taken of")
+    description.pop("tensors", None)
     return tensors, description
+
+
+def _sha256_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the sha256 of tensors with their names, types and shapes."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(content_of(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
 
 
 def fsync(path: Path) -> None:

@@ -7,6 +7,7 @@ was not.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from thrum.errors import StorageError, ThrumError, UsageError
 from thrum.types import Progress
 
 Batch = TypeVar("Batch")
+_log = logging.getLogger(__name__)
 
 
 def device_of(name: str) -> torch.device:
@@ -180,8 +182,9 @@ class _Checkpoint:
             return _Done()
         try:
             tensors, description = storage.load_tensors(self.path)
-        except StorageError:
-            return _Done()  # an unreadable checkpoint costs time, nothing else
+        except StorageError as error:  # it costs time, nothing else
+            _log.warning("%s; training begins anew", error)
+            return _Done()
         if description.get("fingerprint") != self.fingerprint:
             return _Done()
         self.model.load_state_dict(storage.under(tensors, "model"))

@@ -20,7 +20,7 @@ from thrum.systems.embedding_sharing import preset_config, score_machine
 from thrum.types import Clip
 
 QUICK = preset_config("compact", assignments=["epochs=2", "members=2", "batch_size=64"])
-PIECE = Piece(0, ("Press", "id_00"), 2, 2 * 5 * 4, "f")
+PIECE = Piece(0, ("Press", "id_00"), 2, 2 * 5 * 4, "f" * 64)
 
 
 def sites(tmp_path: Path, data: Path, **settings: Any) -> dict[str, Site]:

@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thrum import storage
 from thrum.datasets import listing
 from thrum.errors import DatasetError
 from thrum.types import Clip, Dataset, Label, Split
@@ -200,7 +201,8 @@ def _header(stream: IO[bytes], path: Path, array: str) -> _Header:
     }.get(version)
     if read is None:
         raise ValueError(f"its format is {version}")
-    shape, fortran_order, dtype = read(stream)
+    with storage.PARSING:
+        shape, fortran_order, dtype = read(stream)
     what = f"{path}: {array} has shape {shape} and type {dtype}"
     if dtype.hasobject:
         raise DatasetError(

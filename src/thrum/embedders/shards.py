@@ -44,6 +44,10 @@ class Shard:
     settings: Mapping[str, Any]
     entries: tuple[Entry, ...]
 
+    def check(self) -> None:
+        """Raise a `DamagedError` where the array is not what was written."""
+        storage.check_sha256(self.path, self.sha256)
+
     def rows(self) -> Frames:
         """Return all frames (sum of T, D), memory-mapped."""
         return storage.read_array(self.path)
@@ -99,13 +103,13 @@ def write_shard(
     checksum = storage.write_array(path, np.concatenate(pieces))
     shard = Shard(path, checksum, dict(settings), placed)
     content = {"schema": storage.SCHEMA, **asdict(shard), "path": path.name}
-    storage.write_json(path.with_suffix(".json"), content)
+    storage.write_sealed(path.with_suffix(".json"), content)
     return shard
 
 
 def read_shard(path: Path) -> Shard:
     """Return the shard whose list of clips is at `path` (``.json``)."""
-    content = storage.read_json(path)
+    content = storage.read_sealed(path, unsealed=True)
     try:
         if content["schema"] != storage.SCHEMA:
             raise StorageError(

@@ -12,6 +12,7 @@ store is whole at any moment, whatever is killed when, and what is finished is n
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +25,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from thrum import audio, storage
+from thrum import audio
 from thrum.datasets.arrays import read_features
 from thrum.embedders.base import Embedder
 from thrum.embedders.precomputed import Precomputed
 from thrum.embedders.shards import Entry, Frames, Shard, entry_of, key_of, read_shard, write_shard
-from thrum.errors import DataError, StorageError
+from thrum.errors import DamagedError, DataError, StorageError
 from thrum.types import Clip, Progress
 
 CLIPS_PER_SHARD = 16
 """A shard is what one upload carries: some 20 MB at most (OpenL3-6144 has 1.2 MB a clip)."""
 OPEN_SHARDS = 128
 """Shards kept memory-mapped at a time."""
+
+_log = logging.getLogger(__name__)
 
 
 class EmbeddingStore:
@@ -56,16 +59,24 @@ class EmbeddingStore:
         self.dtype = dtype
         self._shards: dict[Path, Shard] = {}
         self._places: dict[str, tuple[Shard, Entry]] = {}
-        self._rows = lru_cache(maxsize=OPEN_SHARDS)(storage.read_array)
+        self._sound: set[Path] = set()
+        self._damaged_lists: list[Path] = []
+        self._rows = lru_cache(maxsize=OPEN_SHARDS)(self._opened)
         self.refresh()
 
     def refresh(self) -> None:
         """Read the folder again: another process may have written to it."""
         self._shards.clear()
         self._places.clear()
+        self._sound.clear()
+        self._damaged_lists.clear()
         self._rows.cache_clear()
         for path in sorted(self.folder.glob("[0-9]*.json")):
-            self._add(read_shard(path))
+            try:
+                self._add(read_shard(path))
+            except DamagedError as error:
+                _log.warning("%s; its clips are embedded again", error)
+                self._damaged_lists.append(path)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -78,7 +89,13 @@ class EmbeddingStore:
         return tuple(self._shards.values())
 
     def frames(self, clip: Clip) -> Frames:
-        """Return the embeddings (T, D) of a clip, memory-mapped, in the type they are stored in."""
+        """Return the embeddings (T, D) of a clip, memory-mapped, in the type they are stored in.
+
+        Raises
+        ------
+        StorageError
+            Where there are none, or their shard is damaged: its sha256 is compared when it is first opened.
+        """
         try:
             shard, entry = self._places[key_of(clip)]
         except KeyError:
@@ -123,11 +140,25 @@ class EmbeddingStore:
         keys = {key_of(clip) for clip in clips} & self._places.keys()
         for shard in {self._places[key][0].path: self._places[key][0] for key in keys}.values():
             kept = [entry for entry in shard.entries if entry.key not in keys]
-            rows = shard.rows()
+            rows = self._rows(shard.path)
             pieces = [np.array(rows[e.offset : e.offset + e.frames]) for e in kept]
             self._remove(shard)
             if kept:
                 self._write(kept, pieces, shard.settings)
+
+    def discard_damaged(self, clips: Sequence[Clip]) -> None:
+        """Remove what is damaged, of these clips' shards; a warning in the log names it."""
+        for path in self._damaged_lists:
+            path.unlink()
+            path.with_suffix(".npy").unlink(missing_ok=True)
+        self._damaged_lists.clear()
+        places = (self._places.get(key_of(clip)) for clip in clips)
+        for shard in {place[0].path: place[0] for place in places if place}.values():
+            try:
+                self._rows(shard.path)
+            except DamagedError as error:
+                _log.warning("%s; its clips are embedded again", error)
+                self._remove(shard)
 
     def keep_only(self, settings: Mapping[str, Any]) -> None:
         """Forget every shard that was made with other settings."""
@@ -150,6 +181,14 @@ class EmbeddingStore:
                 ) from error
             self.refresh()
             yield
+
+    def _opened(self, path: Path) -> Frames:
+        """Return all frames (sum of T, D) of a shard, memory-mapped, after comparing its sha256 once."""
+        shard = self._shards[path]
+        if path not in self._sound:
+            shard.check()
+            self._sound.add(path)
+        return shard.rows()
 
     def _made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {**settings, "dtype": self.dtype}
@@ -176,7 +215,8 @@ class EmbeddingStore:
     def _write(
         self, entries: Sequence[Entry], pieces: Sequence[Frames], settings: Mapping[str, Any]
     ) -> Shard:
-        number = 1 + max((int(path.stem) for path in self._shards), default=-1)
+        taken = (*self._shards, *self._damaged_lists)
+        number = 1 + max((int(path.stem) for path in taken), default=-1)
         shard = write_shard(self.folder / f"{number:05d}.npy", entries, pieces, settings)
         self._add(shard)
         return shard
@@ -188,6 +228,7 @@ class EmbeddingStore:
     def _remove(self, shard: Shard) -> None:
         shard.remove()
         self._rows.cache_clear()
+        self._sound.discard(shard.path)
         del self._shards[shard.path]
         for entry in shard.entries:
             del self._places[entry.key]
@@ -203,9 +244,9 @@ def embed_into(
 ) -> int:
     """Embed what the store lacks of `clips`; files are decoded in parallel with the network.
 
-    A clip is embedded again where its file changed. Where the embedder's settings changed, all that
-    the store holds is replaced. Each shard done is safe: killed and started again, the work goes
-    on. Memory does not grow with the number of clips.
+    A clip is embedded again where its file changed or its shard is damaged. Where the embedder's
+    settings changed, all that the store holds is replaced. Each shard done is safe: killed and
+    started again, the work goes on. Memory does not grow with the number of clips.
 
     Parameters
     ----------
@@ -228,6 +269,7 @@ def embed_into(
     """
     with store.lock():
         store.keep_only(embedder.settings)
+        store.discard_damaged(clips)
         todo = store.missing(
             list({key_of(clip): clip for clip in clips}.values()), embedder.settings
         )

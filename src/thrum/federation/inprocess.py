@@ -138,7 +138,7 @@ def simulate(
     write_results(folder / "results.csv", results)
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
-    notes = notes_of(outcome.alone, invertible=embedder.invertible)
+    notes = [*notes_of(outcome.alone, invertible=embedder.invertible), *outcome.damaged]
     return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 

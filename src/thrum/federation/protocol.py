@@ -17,6 +17,7 @@ method                    leaves  what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -28,6 +29,7 @@ from thrum.errors import ProtocolError
 from thrum.storage import sha256_bytes
 
 VERSION = 2
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 SITE_METHODS = ("describe", "manifest", "chunk", "accept_classifier", "accept_scores")
 
@@ -75,7 +77,7 @@ class Piece:
     n_bytes
         The size of its embeddings as they will be sent; the clips' lengths come on top.
     fingerprint
-        Changes whenever its content would.
+        Changes whenever its content would: 64 hexadecimal digits.
     """
 
     index: int
@@ -99,12 +101,15 @@ class Piece:
         """Read a piece from a message."""
         try:
             machine, machine_id = message["key"]
+            fingerprint = str(message["fingerprint"])
+            if not _SHA256.fullmatch(fingerprint):  # it becomes part of a path
+                raise ValueError("a fingerprint is 64 hexadecimal digits")
             return cls(
                 int(message["index"]),
                 (checked_name(str(machine)), checked_name(str(machine_id))),
                 int(message["clips"]),
                 int(message["n_bytes"]),
-                str(message["fingerprint"]),
+                fingerprint,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"a manifest line is not understood: {dict(message)!r}") from error

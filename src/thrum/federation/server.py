@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum import storage
-from thrum.errors import FederationError, ProtocolError
+from thrum.errors import FederationError, ProtocolError, StorageError
+from thrum.federation.pieces import PieceStore
 from thrum.federation.protocol import (
     VERSION,
     Algorithm,
@@ -83,11 +83,14 @@ class Outcome:
         machine type.
     alone
         Machine IDs that had nothing to be told apart from.
+    damaged
+        What was found damaged at the server and made again, in words.
     """
 
     members: Sequence[Member]
     classifiers: Mapping[str, IDClassifier]
     alone: Sequence[MachineKey]
+    damaged: Sequence[str] = ()
 
 
 class Server:
@@ -122,7 +125,9 @@ class Server:
         registry: Mapping[str, Sequence[MachineKey]] | None = None,
         progress: Progress | None = None,
     ) -> None:
+        config.require_shareable()
         self.folder = folder
+        self.pieces = PieceStore(folder / "pieces")
         self.config = config
         self.seed = seed
         self.device = device
@@ -162,7 +167,7 @@ class Server:
                 self._send_classifiers(sites, members, classifiers, groups)
             else:
                 self._send_scores(sites, members, classifiers, groups, pools)
-        return Outcome(members, classifiers, alone)
+        return Outcome(members, classifiers, alone, list(self.pieces.damaged))
 
     def _register(self, sites: Mapping[str, SiteHandle]) -> list[Member]:
         """Ask every site what it has, and refuse what cannot be joined."""
@@ -227,17 +232,17 @@ class Server:
         self, site: SiteHandle, member: Member, split: str, piece: Piece
     ) -> list[NDArray[np.float16]]:
         """Return the clips (T, D) of a piece, from disk where it has already arrived."""
-        folder = self.folder / "pieces" / checked_name(member.name) / split
-        name = f"{'_'.join(piece.key)}-{piece.index:05d}-{piece.fingerprint[:16]}"
-        array_path, lengths_path = folder / f"{name}.npy", folder / f"{name}.json"
-        if lengths_path.exists():
-            lengths = storage.read_json(lengths_path)
-        else:
+        clips = self.pieces.clips(member.name, split, piece)
+        if clips is None:
             embeddings, lengths = parse_chunk(site.chunk(split, piece.index), piece)
-            storage.write_array(array_path, embeddings)
-            storage.write_json(lengths_path, lengths)  # last: where it is, the piece is whole
-        array = storage.read_array(array_path)
-        return np.split(array, np.cumsum(lengths)[:-1])
+            self.pieces.keep(member.name, split, piece, embeddings, lengths)
+            clips = self.pieces.clips(member.name, split, piece)
+        if clips is None:
+            raise StorageError(
+                f"a piece that was just written to {self.pieces.folder} reads as something else: "
+                f"see to the disk"
+            )
+        return clips
 
     def _send_classifiers(
         self,

@@ -7,13 +7,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from thrum import config as configs
 from thrum import storage
-from thrum.errors import ConfigError, DataError, StorageError
+from thrum.errors import DataError, StorageError, UnknownNameError, UsageError
 from thrum.registry import Registry
 from thrum.types import Clip, Progress, Scores, rows_by_machine
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _logger = logging.getLogger(__name__)
+C = TypeVar("C")
 
 
 class System(ABC):
@@ -176,14 +177,14 @@ class System(ABC):
         """Read what `save` wrote; a `StorageError` where it is damaged or of another system."""
         tensors, described = storage.load_state(folder)
         try:
-            config = configs.from_mapping(cls.Config, described["config"], where=str(folder))
+            config = saved_config(cls.Config, described["config"], where=str(folder))
             system = cls(config, seed=described["seed"], device=device)
             system._restore(tensors, described)
             system.held_out_ = {
                 (machine, machine_id): np.array(values, np.float64)
                 for machine, machine_id, values in described.get("held_out", [])
             }
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, UsageError) as error:
             raise StorageError(f"{folder} does not hold the system {cls.name}: {error}") from error
         return system
 
@@ -220,11 +221,37 @@ def create_system(name: str, config: Any = None, **settings: Any) -> System:
 
 
 def load_system(folder: Path | str, *, device: str = "auto") -> System:
-    """Load the system that was saved to `folder`, whichever it is."""
+    """Load the system that was saved to `folder`, whichever of the registered ones it is.
+
+    Raises
+    ------
+    StorageError
+        Where it is damaged, or of a class of somebody's own: that has to be asked itself (``Own.load``).
+    """
     folder = Path(folder)
     description = storage.read_json(folder / "model.json")
     try:
         name = description["system"]
+        SYSTEMS.require(name)
     except (KeyError, TypeError) as error:
         raise StorageError(f"{folder / 'model.json'} does not say which system it is of") from error
+    except UnknownNameError as error:
+        raise StorageError(f"{folder / 'model.json'}: {error}") from error
     return SYSTEMS.load(name).load(folder, device=device)
+
+
+def saved_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Build settings from a file or a message: what they name to be imported must be registered.
+
+    Raises
+    ------
+    UsageError
+        Where an embedder or a detector is not, or a setting is unknown or of the wrong kind.
+    """
+    from thrum.detectors.base import DETECTORS
+    from thrum.embedders.base import EMBEDDERS
+
+    for name, registry in (("embedder", EMBEDDERS), ("detector", DETECTORS)):
+        if name in values:
+            registry.require(values[name])
+    return configs.from_mapping(kind, values, where=where)

@@ -232,7 +232,10 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         },
         "classifiers": list(outcome.classifiers),
         "alone": ["/".join(key) for key in outcome.alone],
-        "notes": notes_of(outcome.alone, invertible=outcome.members[0].invertible),
+        "notes": [
+            *notes_of(outcome.alone, invertible=outcome.members[0].invertible),
+            *outcome.damaged,
+        ],
     }
 
 

@@ -82,6 +82,9 @@ class ServerSettings:
     config: Config = field(default_factory=Config)
     answer_seconds: float = 600.0
 
+    def __post_init__(self) -> None:
+        self.config.require_shareable()
+
     @property
     def keys(self) -> dict[str, list[MachineKey]]:
         """The registry with its machines as keys."""

@@ -281,14 +281,14 @@ class TrainedBaseline(System, Generic[Network]):
         return self._network(bands, keys).eval().to(device_of(self.device))
 
     def _fingerprint(self, group: str, clips: Sequence[Clip], store: EmbeddingStore) -> str:
-        """Return what training depends on: settings, seed, and shape and end frames of each clip."""
+        """Return what training depends on: settings, seed, and all frames of each clip."""
         # These two play no part in it.
         settings = replace(self.config, score=self.methods[0], decision_quantile=0.9)
         digest = hashlib.sha256(f"{settings} {self.seed} {group}".encode())
         for clip in clips:
             frames = store.frames(clip)
             digest.update(f"{clip.machine_key} {clip.name} {frames.shape}".encode())
-            digest.update(np.ascontiguousarray(frames[[0, -1]]).tobytes())
+            digest.update(storage.content_of(frames))
         return digest.hexdigest()
 
     def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[EmbeddingStore]:

@@ -16,10 +16,11 @@ from torch.nn import functional
 
 from thrum import config as configs
 from thrum import storage
-from thrum.errors import ProtocolError, StorageError, ThrumError
+from thrum.errors import ProtocolError, StorageError, ThrumError, UsageError
 from thrum.losses.arcface import ArcFace
 from thrum.networks.mobilefacenet import MobileFaceNet
 from thrum.networks.separable import SeparableNet
+from thrum.systems.base import saved_config
 from thrum.systems.embedding_sharing.config import Config
 from thrum.systems.embedding_sharing.pool import Frames, MachineKey
 from thrum.systems.embedding_sharing.whitening import Whitening
@@ -181,12 +182,12 @@ class IDClassifier:
                 int(description["frames"]),
                 None if hop is None else int(hop),
             )
-            config = configs.from_mapping(Config, description["config"])
+            config = saved_config(Config, description["config"], where="the classifier")
             classifier = cls(keys, shape, config)
             classifier._modules.load_state_dict(
                 {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
             raise ProtocolError(f"the classifier is not understood: {error}") from error
         return classifier
 

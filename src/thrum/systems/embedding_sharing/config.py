@@ -97,6 +97,10 @@ class Config:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, wanted 0 or more")
 
+    def require_shareable(self) -> None:
+        """Raise a `UsageError` where sites could not take part: they take registered names only."""
+        DETECTORS.require(self.detector)
+
 
 PRESETS = {
     "paper": Config(),

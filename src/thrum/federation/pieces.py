@@ -1,0 +1,82 @@
+"""The server's store of pieces: what sites have sent, kept whole and checked each time it is opened.
+
+::
+
+    <folder>/<site>/<split>/<fingerprint>.npy     (sum of T, D), the clips of a piece one after the other
+    <folder>/<site>/<split>/<fingerprint>.json    their lengths, and the sha256 of the array
+
+The JSON is written last: a piece without it has not arrived.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum import storage
+from thrum.errors import StorageError
+from thrum.federation.protocol import Piece, checked_name
+
+Clips = list[NDArray[np.float16]]
+"""The frames (T, D) of each clip."""
+
+_log = logging.getLogger(__name__)
+
+
+class PieceStore:
+    """The pieces of all sites, on disk.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made with the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.damaged: list[str] = []
+        """What was found damaged so far, in words."""
+
+    def clips(self, site: str, split: str, piece: Piece) -> Clips | None:
+        """Return the clips of a piece, memory-mapped; None where it has not come, or is damaged now.
+
+        A damaged piece is named, in `damaged` and as a warning in the log, and removed.
+        """
+        array_path, list_path = self._paths(site, split, piece)
+        if not list_path.exists():
+            return None
+        try:
+            known = storage.read_sealed(list_path)
+            storage.check_sha256(array_path, known["sha256"])
+            return np.split(storage.read_array(array_path), np.cumsum(known["lengths"])[:-1])
+        except (StorageError, KeyError) as error:
+            what = (
+                f"a piece of site {site!r} was damaged on the server's disk and is asked for again"
+            )
+            _log.warning("%s: %s", what, error)
+            self.damaged.append(what)
+            list_path.unlink()
+            array_path.unlink(missing_ok=True)
+            return None
+
+    def keep(
+        self,
+        site: str,
+        split: str,
+        piece: Piece,
+        embeddings: NDArray[Any],
+        lengths: Sequence[int],
+    ) -> None:
+        """Write a piece that has arrived and been checked: embeddings (sum of T, D), clip lengths."""
+        array_path, list_path = self._paths(site, split, piece)
+        checksum = storage.write_array(array_path, embeddings)
+        storage.write_sealed(list_path, {"lengths": list(lengths), "sha256": checksum})
+
+    def _paths(self, site: str, split: str, piece: Piece) -> tuple[Path, Path]:
+        folder = self.folder / checked_name(site) / split
+        return folder / f"{piece.fingerprint}.npy", folder / f"{piece.fingerprint}.json"
