@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,6 +19,7 @@ from thrum.errors import ConfigError, UnknownNameError
 from thrum.evaluation.metrics import harmonic_mean
 from thrum.federation import inprocess
 from thrum.systems.base import SYSTEMS
+from thrum.systems.embedding_sharing import PRESETS
 from thrum.systems.embedding_sharing import system as embedding_sharing
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS
 from thrum.systems.multitask_conformer.system import COMBINED
@@ -105,6 +107,31 @@ def assert_has(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
             assert_has(config[key], value)
         else:
             assert config[key] == value, key
+
+
+@pytest.mark.parametrize("name", ["embedding-sharing/table1", "embedding-sharing/id-accuracy"])
+def test_embedding_sharing_is_run_as_its_paper_runs_it(name: str) -> None:
+    """Section V-B: one classifier a machine type, four frozen models, nothing else changed."""
+    table = load_table(name)
+    embedders = {
+        "yamnet": "YAMNet",
+        "panns": "PANNs",
+        "openl3": "OpenL3-512",
+        "openl3_6144": "OpenL3-6144",
+    }
+    found = {}
+    for row in table.rows:
+        for run_name in row.runs:
+            run = table.runs[run_name]
+            if run.system == COLLABORATION:
+                cell = Cell(run_name, run, "dev", table.sources["dev"], 0, None, Path())
+                config = cell.config()
+                assert replace(config, embedder="x") == replace(PRESETS["paper"], embedder="x")
+                assert cell.per_machine_type
+                assert row.method == ("collaborative" if "table1" in name else "")
+                found[config.embedder] = row.name
+    assert found.keys() == embedders.keys()
+    assert all(embedders[key] in found[key] for key in found)
 
 
 def test_there_are_the_scores_of_every_system() -> None:

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import machines
+from thrum import embedders
 from thrum.cli.collaborate import app
+from thrum.errors import DataError
+from thrum.federation import inprocess
 from thrum.federation.flare import kit, rounds
 from thrum.federation.flare.settings import SiteSettings
 from thrum.federation.ledger import Ledger
@@ -51,6 +55,43 @@ def test_the_server_ends_with_what_a_reader_must_know(
     words = ["server", "--kit", tmp_path, "--sites", tmp_path / "sites.toml", "--out", tmp_path]
     shown = RUNNER.invoke(app, [str(word) for word in words])
     assert "note: these can be turned back into sound" in shown.output, shown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "embedder", "grouped"),
+    [
+        ([], "modulation", False),
+        (["--preset", "paper"], "openl3_6144", True),
+        (["--preset", "paper", "--embedder", "yamnet"], "yamnet", True),
+        (["--preset", "paper", "--set", "embedder=panns", "--one-for-all"], "panns", False),
+        (["--per-machine-type"], "modulation", True),
+    ],
+)
+def test_a_preset_brings_its_embedder_and_its_grouping(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    embedder: str,
+    grouped: bool,
+) -> None:
+    told: dict[str, Any] = {}
+
+    def asked(name: str) -> str:
+        told["created"] = name
+        return name
+
+    def simulated(dataset: object, **settings: Any) -> None:
+        told.update(settings)
+        raise DataError("enough is known")
+
+    monkeypatch.setattr(embedders, "create_embedder", asked)
+    monkeypatch.setattr(inprocess, "simulate", simulated)
+    machines.write_sound(tmp_path / "data")
+    where = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    shown = RUNNER.invoke(app, ["simulate", *where, *words])
+    assert "enough is known" in str(shown.exception), shown.output
+    assert told["created"] == told["config"].embedder == embedder
+    assert told["per_machine_type"] is grouped
 
 
 @pytest.mark.parametrize(("words", "allowed"), [([], 1), (["--algorithm", "2"], 2)])

@@ -26,7 +26,7 @@ def yamnet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YAMNet:
 @pytest.fixture(scope="module")
 def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YAMNet:
     folder = tmp_path_factory.mktemp("real")
-    import_weights("yamnet", shared / "weights/yamnet/yamnet_dequantised.h5", cache=folder)
+    import_weights("yamnet", shared / "weights/yamnet/yamnet.h5", cache=folder)
     return YAMNet(cache=folder)
 
 

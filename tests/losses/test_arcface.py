@@ -39,6 +39,30 @@ def test_beyond_half_a_turn_the_penalty_goes_on_falling() -> None:
     assert bool((logits.diff() < 0).all())
 
 
+def test_beyond_half_a_turn_the_penalty_is_a_straight_line_in_the_cosine() -> None:
+    """Beyond π − m: s·(cos θ − m sin m), which the margin's own sine scales and nothing else."""
+    margin, scale = 1.28, 2.0
+    loss = two_classes(scale=scale, margin=margin)
+    for angle in (math.pi - margin + 0.01, 2.5, 3.1):
+        embedding = torch.tensor([[math.cos(angle), math.sin(angle)]])
+        (own, other) = loss.logits(embedding, torch.tensor([0]))[0].tolist()
+        assert own == pytest.approx(scale * (math.cos(angle) - margin * math.sin(margin)), abs=1e-5)
+        assert other == pytest.approx(scale * math.sin(angle), abs=1e-5)
+    before = math.pi - margin - 0.01
+    embedding = torch.tensor([[math.cos(before), math.sin(before)]])
+    own = loss.logits(embedding, torch.tensor([0]))[0, 0].item()
+    assert own == pytest.approx(scale * math.cos(before + margin), abs=1e-5)
+
+
+def test_scale_and_margin_are_the_authors_unless_told_otherwise() -> None:
+    loss = ArcFace(2, 2)
+    with torch.no_grad():
+        loss.anchors.copy_(torch.eye(2))
+    embedding = torch.tensor([[math.cos(0.3), math.sin(0.3)]])
+    wanted = [30 * math.cos(0.3 + 0.5), 30 * math.sin(0.3)]
+    assert loss.logits(embedding, torch.tensor([0]))[0].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
 def test_soft_targets_are_hard_ones_where_they_are_whole() -> None:
     loss = two_classes()
     embeddings = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))

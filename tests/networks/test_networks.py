@@ -25,6 +25,25 @@ def test_mobilefacenet_has_the_papers_size() -> None:
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(0.99e6, rel=0.02)
 
 
+def test_mobilefacenet_adds_what_comes_in_wherever_it_fits() -> None:
+    """Table 1 of its paper: all but the first of five, all six, both: there the block only adds to it."""
+    blocks = [block for block in MobileFaceNet(32, 32).features if hasattr(block, "residual")]
+    assert [block.residual for block in blocks] == [
+        False,
+        *[True] * 4,
+        False,
+        *[True] * 6,
+        False,
+        True,
+        True,
+    ]
+    for block in blocks:
+        maps = torch.randn(2, block.layers[0][0].in_channels, 4, 4)
+        nn.init.zeros_(block.layers[-1].weight)  # what is filtered adds nothing
+        torch.testing.assert_close(block(maps), maps) if block.residual else None
+        assert block.residual or not block(maps).any()
+
+
 @pytest.mark.parametrize("frames", [2, 13, 128, 300])
 def test_separable_net_takes_any_length(frames: int) -> None:
     network = SeparableNet(20, 128)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from thrum import config as configs
 from thrum.errors import ConfigError, DataError, ProtocolError, StorageError, UsageError
 from thrum.evaluation.metrics import auc
 from thrum.systems.embedding_sharing import (
+    PER_MACHINE_TYPE,
     PRESETS,
     Config,
     FramePool,
@@ -57,7 +59,8 @@ def test_the_defaults_are_the_papers() -> None:
     assert (config.form, config.members, config.mixup) == ("image", 1, False)
     assert (config.epochs, config.learning_rate, config.batch_size) == (20, 1e-4, 32)
     assert (config.detector, config.neighbours) == ("knn", 2)
-    assert PRESETS["paper"] == config
+    assert PRESETS["paper"] == replace(config, embedder="openl3_6144")  # its best
+    assert PER_MACHINE_TYPE == {"paper": True, "compact": False}
 
 
 def test_presets_take_a_file_and_assignments(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ class Cell:
         name = "/".join(clip.machine_key)
         return clip.split != "train" or any(fnmatch(name, one) for one in self.run.trained)
 
+    @property
+    def per_machine_type(self) -> bool:
+        """Whether a collaboration has one classifier a machine type."""
+        if self.run.per_machine_type is not None:
+            return self.run.per_machine_type
+        from thrum.systems.embedding_sharing import PER_MACHINE_TYPE
+
+        return self.run.system == COLLABORATION and PER_MACHINE_TYPE[self.run.preset]
+
     def config(self) -> Any:
         """Return the settings of the run, resolved."""
         base: Any
@@ -110,7 +119,7 @@ class Cell:
             "schema": SCHEMA,
             "system": self.run.system,
             "config": configs.to_mapping(self.config()),
-            "per_machine_type": self.run.per_machine_type,
+            "per_machine_type": self.per_machine_type,
             "clips": fingerprint(dataset),
             **({"weights": weights} if (weights := self._weights(dataset)) else {}),
         }
@@ -249,20 +258,24 @@ def _fit(cell: Cell, dataset: Dataset, folder: Path, progress: Progress | None) 
 def _collaborate(
     cell: Cell, dataset: Dataset, folder: Path, progress: Progress | None
 ) -> dict[str, Any]:
+    from thrum.bench.once import embedded
     from thrum.embedders import create_embedder
     from thrum.evaluation.table import write_results, write_scores
     from thrum.federation.inprocess import simulate
 
     config = cell.config()
-    embedder = "precomputed" if dataset.holds == "features" else config.embedder
+    embedder = create_embedder("precomputed" if dataset.holds == "features" else config.embedder)
     simulation = simulate(
         dataset,
-        embedder=create_embedder(embedder),
+        embedder=embedder,
+        embeddings=embedded(
+            dataset, embedder, cell.out / "embeddings", device=cell.device, progress=progress
+        ),
         config=config,
         folder=folder / "work",
         seed=cell.seed,
         device=cell.device,
-        per_machine_type=cell.run.per_machine_type,
+        per_machine_type=cell.per_machine_type,
         centralised=False,  # equal to `collaborative` to the bit
         progress=progress,
     )

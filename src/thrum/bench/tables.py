@@ -53,7 +53,8 @@ class Run:
     train_clips
         Of how many training clips it learns a machine, where that is not the source's number.
     preset, per_machine_type
-        Of a collaboration; its embedder is a setting. ``few-clips`` takes the preset.
+        Of a collaboration; its embedder is a setting. None groups the machines as the preset does.
+        ``few-clips`` takes the preset.
     seeds
         How many seeds where the command does not say; None takes the table's number.
     shortened
@@ -68,7 +69,7 @@ class Run:
     trained: tuple[str, ...] = ()
     train_clips: int | None = None
     preset: Literal["paper", "compact"] = "paper"
-    per_machine_type: bool = False
+    per_machine_type: bool | None = None
     seeds: int | None = None
     shortened: str = ""
     minutes: float | None = None

@@ -16,6 +16,7 @@ from thrum.cli.options import (
     HopSeconds,
     Json,
     Layout,
+    PerMachineType,
     Seed,
     Settings,
     open_data,
@@ -37,8 +38,12 @@ def simulate(
     data: Annotated[Path, typer.Option(help="A dataset; every machine ID of it becomes a site.")],
     out: Annotated[Path, typer.Option(help="The folder of this run; a killed run goes on there.")],
     embedder: Annotated[
-        str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
-    ] = "modulation",
+        str | None,
+        typer.Option(
+            help="The frozen model that all sites share (thrum weights list); the preset's: "
+            "modulation (compact), openl3_6144 (paper)."
+        ),
+    ] = None,
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,
@@ -47,10 +52,7 @@ def simulate(
     layout: Layout = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
-    per_machine_type: Annotated[
-        bool,
-        typer.Option("--per-machine-type", help="One classifier a machine type, as in the paper."),
-    ] = False,
+    per_machine_type: PerMachineType = None,
     preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
     settings: Settings = None,
@@ -123,11 +125,11 @@ def run_simulation(
     dataset: Dataset,
     *,
     out: Path,
-    embedder: str,
+    embedder: str | None,
     algorithm: int,
     seed: int,
     device: str,
-    per_machine_type: bool,
+    per_machine_type: bool | None,
     preset: str,
     config: Path | None,
     settings: list[str],
@@ -136,14 +138,21 @@ def run_simulation(
     json: bool,
 ) -> None:
     """Simulate, then show the table and write the report; what ``simulate`` and ``demo`` share."""
+    from dataclasses import replace
+
     from thrum.embedders import create_embedder
     from thrum.federation.inprocess import simulate as run
     from thrum.federation.summary import write_summary
-    from thrum.systems.embedding_sharing import preset_config
+    from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    chosen = preset_config(preset, file=config, assignments=settings)
+    if embedder is not None:
+        chosen = replace(chosen, embedder=embedder)
+    embedder = chosen.embedder
     if dataset.holds == "features":
         embedder = "precomputed"
-    chosen = preset_config(preset, file=config, assignments=settings)
+    if per_machine_type is None:
+        per_machine_type = PER_MACHINE_TYPE[preset]
     with console.progress(quiet=json) as progress:
         simulation = run(
             dataset,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, Seed, Settings
+from thrum.cli.options import Device, Json, PerMachineType, Seed, Settings
 
 
 def server(
@@ -24,9 +24,7 @@ def server(
     ] = 1,
     seed: Seed = 0,
     device: Device = "auto",
-    per_machine_type: Annotated[
-        bool, typer.Option("--per-machine-type", help="One classifier a machine type.")
-    ] = False,
+    per_machine_type: PerMachineType = None,
     preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
     settings: Settings = None,
@@ -38,8 +36,11 @@ def server(
     from thrum.federation.flare.kit import server_kits
     from thrum.federation.flare.rounds import serve
     from thrum.federation.flare.settings import ServerSettings, read_registry
-    from thrum.systems.embedding_sharing import preset_config
+    from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    preset_settings = preset_config(preset, file=config, assignments=settings or [])
+    if per_machine_type is None:
+        per_machine_type = PER_MACHINE_TYPE[preset]
     server_kit, operator_kit = server_kits(kit)
     chosen = ServerSettings(
         out.resolve(),
@@ -48,7 +49,7 @@ def server(
         seed=seed,
         device=device,
         per_machine_type=per_machine_type,
-        config=preset_config(preset, file=config, assignments=settings or []),
+        config=preset_settings,
         answer_seconds=timeout,
     )
     with console.progress(quiet=json) as progress:

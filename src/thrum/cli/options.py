@@ -30,6 +30,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
 ]
+PerMachineType = Annotated[
+    bool | None,
+    typer.Option(
+        "--per-machine-type/--one-for-all",
+        help="One classifier a machine type, as in the paper, or one for all; else as the preset has it.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 

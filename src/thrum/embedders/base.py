@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from thrum.errors import AudioError
@@ -56,6 +58,14 @@ class Embedder(ABC):
     def settings(self) -> dict[str, Any]:
         """What determines the embeddings, as plain values; embedders of equal settings agree."""
         return {"class": type(self).__qualname__}
+
+    def larger(self) -> Embedder | None:
+        """Return an embedder whose frames these can be pooled from; None where there is none."""
+        return None
+
+    def from_larger(self, frames: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return this embedder's frames (T, D) from those of the larger one, to the bit."""
+        raise NotImplementedError(f"{type(self).__name__} is not pooled from a larger embedder")
 
     def to(self, device: torch.device | str) -> Self:
         """Move the model's tensors to `device`; returns the embedder itself."""

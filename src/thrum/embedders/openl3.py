@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from thrum.embedders.pretrained import PretrainedEmbedder
@@ -18,6 +20,7 @@ WINDOW_SAMPLES = MODEL_RATE
 WINDOW_HOP_SAMPLES = MODEL_RATE // 10
 STFT_HOP = 242
 DYNAMIC_RANGE_DB = 80.0
+LARGE = 6144
 
 InputRepresentation = Literal["mel256", "mel128", "linear"]
 ContentType = Literal["env", "music"]
@@ -120,6 +123,21 @@ class OpenL3(PretrainedEmbedder):
         return self._each_window(
             windows, lambda part: self.embed_spectrograms(self.spectrograms(part))
         )
+
+    def larger(self) -> OpenL3 | None:
+        """Return the form of 6144 numbers, with the same network."""
+        if self.embedding_size == LARGE:
+            return None
+        found = OpenL3Large.__new__(OpenL3Large)
+        vars(found).update(vars(self))
+        found.embedding_size = LARGE
+        found._pool = _POOLS[self.input_representation, LARGE]
+        return found
+
+    def from_larger(self, frames: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return the maximum (T, 512) over the twelve places of frames (T, 6144)."""
+        pooled: NDArray[np.floating[Any]] = frames.reshape(len(frames), -1, 512).max(axis=1)
+        return pooled
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from thrum import config as configs
 from thrum import storage
 from thrum.embedders.base import Embedder
+from thrum.embedders.store import EmbeddingStore
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
 from thrum.federation.protocol import Algorithm, MachineKey
@@ -73,13 +74,15 @@ def simulate(
     device: str = "auto",
     per_machine_type: bool = False,
     centralised: bool = True,
+    embeddings: EmbeddingStore | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
     """Let every machine ID of `dataset` be a site of its own, and let them learn together.
 
     Everything is kept under `folder`: ``sites/<name>`` is what each site has, ``server`` what the server
     has, ``scores`` and ``results.csv`` the outcome. A killed simulation goes on where it was when it is
-    called again with the same arguments.
+    called again with the same arguments. With `embeddings`, a store of what the embedder made of the clips
+    already, the sites embed nothing.
 
     Raises
     ------
@@ -104,7 +107,13 @@ def simulate(
     for number, (key, clips) in enumerate(groups.items(), start=1):
         name = names[key]
         site = Site(
-            name, clips, embedder, folder / "sites" / name, device=device, algorithm=algorithm
+            name,
+            clips,
+            embedder,
+            folder / "sites" / name,
+            device=device,
+            algorithm=algorithm,
+            embeddings=embeddings,
         )
         site.prepare()
         sites.append(site)

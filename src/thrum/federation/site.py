@@ -93,6 +93,8 @@ class Site:
         ``auto``, ``cpu`` or ``cuda``: where it embeds and scores.
     algorithm
         1: no embedding of a test clip leaves the site, whoever asks. 2: they may.
+    embeddings
+        Where its clips are embedded already; None keeps what it embeds in its own folder.
     progress
         Told how far embedding has come.
 
@@ -111,6 +113,7 @@ class Site:
         *,
         device: str = "auto",
         algorithm: Algorithm = 1,
+        embeddings: EmbeddingStore | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.name = name
@@ -121,7 +124,9 @@ class Site:
         self.folder = folder
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.progress = progress
-        self._embeddings = EmbeddingStore(folder / "embeddings")
+        self._embeddings = (
+            EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings
+        )
         self._logmel = EmbeddingStore(folder / "logmel")
         self._secret = folder / "fingerprint.key"
         self._names = names_of(self.machines)
@@ -135,7 +140,8 @@ class Site:
     def prepare(self) -> None:
         """Compute what is not there yet: the embeddings of all clips, and their log-mel for comparison."""
         clips = [clip for own in self.machines.values() for clip in own]
-        embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
+        if self._embeddings.missing(clips, self.embedder.settings):
+            embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
         if self._needs_logmel():
             embed_into(self._logmel, clips, LogMel(), progress=self.progress)
         train = [clip for clip in clips if clip.split == "train"]

@@ -6,7 +6,7 @@ one machine | ``system`` all of it in one place, as a System.
 """
 
 from thrum.systems.embedding_sharing.classifier import IDClassifier
-from thrum.systems.embedding_sharing.config import PRESETS, Config, preset_config
+from thrum.systems.embedding_sharing.config import PER_MACHINE_TYPE, PRESETS, Config, preset_config
 from thrum.systems.embedding_sharing.fitting import train_classifier
 from thrum.systems.embedding_sharing.pool import FramePool, groups_of
 from thrum.systems.embedding_sharing.scoring import (
@@ -21,6 +21,7 @@ from thrum.systems.embedding_sharing.scoring import (
 from thrum.systems.embedding_sharing.system import EmbeddingSharing
 
 __all__ = [
+    "PER_MACHINE_TYPE",
     "PRESETS",
     "Config",
     "EmbeddingSharing",

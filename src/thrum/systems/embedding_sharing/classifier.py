@@ -18,6 +18,7 @@ from thrum import config as configs
 from thrum import storage
 from thrum.errors import ProtocolError, StorageError, ThrumError, UsageError
 from thrum.losses.arcface import ArcFace
+from thrum.networks.group_norm import with_group_norm
 from thrum.networks.mobilefacenet import MobileFaceNet
 from thrum.networks.separable import SeparableNet
 from thrum.systems.base import saved_config
@@ -85,6 +86,8 @@ class Member(nn.Module):
             if config.form == "image"
             else SeparableNet(shape.dimensions, shape.frames, embedding_size=size)
         )
+        if config.norm == "group":
+            with_group_norm(self.network)
         self.loss = ArcFace(size, classes, scale=config.scale, margin=config.margin)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from thrum import config as configs
 from thrum.detectors.base import DETECTORS
 from thrum.errors import ConfigError
 
+Training = Literal["pooled", "fedavg", "split", "shuffled", "untrained"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -56,6 +58,16 @@ class Config:
     linear
         Also score by the detector on the clip's mean embedding, whitened by the pool's covariance within
         machine IDs; the higher of the two standardised scores counts. Ours.
+    training
+        ``pooled``: on the embeddings of all sites, as the paper proposes. What it is held against, for the
+        bench, in one process: ``fedavg``, weights averaged over sites (sections III-B and IV-B; FedProx
+        with `proximal`), and ``split``, clients in turn. Controls: ``shuffled``, the machine IDs of the
+        clips permuted before the network is trained, and ``untrained``, the network as it was drawn.
+    local_steps, local_learning_rate, proximal
+        Of ``fedavg``: steps of plain gradient descent at a site in a round, their rate, and FedProx's μ.
+        ``split`` stays as many steps at a client.
+    norm
+        Of the network's layers; ``group`` is the best chance of training on divided data. Ours.
     """
 
     embedder: str = "modulation"
@@ -77,6 +89,11 @@ class Config:
     detector: str = "knn"
     neighbours: int = 2
     linear: bool = False
+    training: Training = "pooled"
+    local_steps: int = 1
+    local_learning_rate: float = 1.0
+    proximal: float = 0.0
+    norm: Literal["batch", "group"] = "batch"
 
     def __post_init__(self) -> None:
         DETECTORS.load(self.detector)
@@ -89,11 +106,12 @@ class Config:
             epochs=1,
             batch_size=2,  # batch normalisation wants two
             neighbours=1,
+            local_steps=1,
         )
-        configs.require_positive(self, "scale", "learning_rate")
+        configs.require_positive(self, "scale", "learning_rate", "local_learning_rate")
         if not 0 < self.crop <= 1:
             raise ConfigError(f"crop is {self.crop}, wanted more than 0, at most 1")
-        for name in ("margin", "weight_decay"):
+        for name in ("margin", "weight_decay", "proximal"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, wanted 0 or more")
 
@@ -103,7 +121,7 @@ class Config:
 
 
 PRESETS = {
-    "paper": Config(),
+    "paper": Config(embedder="openl3_6144"),
     "compact": replace(
         Config(),
         form="sequence",
@@ -119,8 +137,11 @@ PRESETS = {
         linear=True,
     ),
 }
-"""``paper``: as printed. ``compact``: what we recommend, and the default of ``thrum collaborate``: better and
-quicker on every real machine we could measure (docs/results.md)."""
+"""``paper``: as printed, with the best of its four embedders. ``compact``: what we recommend, and the default
+of ``thrum collaborate``: better and quicker on every real machine we could measure (docs/results.md)."""
+
+PER_MACHINE_TYPE = {"paper": True, "compact": False}
+"""Whether a preset's classifiers are one a machine type (section V-B), or one for all machines."""
 
 
 def preset_config(
