@@ -49,18 +49,139 @@ def test_capitals_are_no_machine_ids(tree) -> None:
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("normal", "anomaly"),
     [
-        ["press/normals/a.wav", "press/anomalous/b.wav"],
-        ["press/OK/a.wav", "press/NG/b.wav"],
-        ["press/hall 1/normal/a.wav", "press/Abnormal sounds/a.wav"],
-        ["press/good/a.wav", "press/broken/b.wav"],
-        ["fan/a.wav", "anomalous/a.wav"],
+        ("normals", "anomalous"),
+        ("OK", "NG"),
+        ("good", "broken"),
+        ("baseline", "bearing_fault"),
+        ("Gutteile", "Lagerschaden"),
+        ("fehlerfrei", "defekt"),
+        ("sain", "en panne"),
+        ("sin falla", "averiado"),
+        ("正常", "異常"),
+        ("定常_良品", "异音"),
     ],
 )
-def test_a_folder_called_nearly_like_a_part_is_no_machine(tree, names: list[str]) -> None:
-    with pytest.raises(DatasetError, match="rename it to 'normal', 'anomaly' or 'test'"):
+@pytest.mark.parametrize("below", ["", "monday/"])
+def test_words_of_well_and_ill_are_labels(tree, normal: str, anomaly: str, below: str) -> None:
+    names = [f"press/{normal}/{below}{number}.wav" for number in range(3)]
+    found = described(tree([*names, f"press/{anomaly}/{below}1.wav"]))
+    assert {key[:2] for key in found} == {("press", "id_00")}
+    assert found["press", "id_00", f"{normal}/{below}0.wav"] == ("train", "normal")
+    assert found["press", "id_00", f"{normal}/{below}2.wav"] == ("test", "normal")
+    assert found["press", "id_00", f"{anomaly}/{below}1.wav"] == ("test", "anomaly")
+
+
+def test_faults_of_several_kinds_are_anomalies_of_one_machine(tree) -> None:
+    names = [f"pump/baseline/{number}.wav" for number in range(6)]
+    found = described(tree([*names, "pump/bearing_fault/1.wav", "pump/leak/1.wav"]))
+    assert {key[:2] for key in found} == {("pump", "id_00")}
+    anomalies = {key[2] for key, what in found.items() if what == ("test", "anomaly")}
+    assert anomalies == {"bearing_fault/1.wav", "leak/1.wav"}
+
+
+def test_labels_in_file_names(tree) -> None:
+    names = [f"pump/normal_{number}.wav" for number in range(6)]
+    found = described(tree([*names, "pump/anomaly_0.wav", "pump/anomaly_1.wav"]))
+    assert found["pump", "id_00", "normal_0.wav"] == ("train", "normal")
+    assert found["pump", "id_00", "normal_5.wav"] == ("test", "normal")
+    assert found["pump", "id_00", "anomaly_0.wav"] == ("test", "anomaly")
+
+
+def test_the_layout_of_mvtec(tree) -> None:
+    names = [f"pump/train/good/{number:03d}.wav" for number in range(3)]
+    names += ["pump/test/good/000.wav", "pump/test/belt_torn/000.wav", "pump/test/hole/000.wav"]
+    found = described(tree(names))
+    assert found["pump", "id_00", "train/good/002.wav"] == ("train", "normal")
+    assert found["pump", "id_00", "test/good/000.wav"] == ("test", "normal")
+    assert found["pump", "id_00", "test/belt_torn/000.wav"] == ("test", "anomaly")
+    assert found["pump", "id_00", "test/hole/000.wav"] == ("test", "anomaly")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["press/hall 1/normal/a.wav", "press/Abnormal sounds/a.wav"], "a machine of its own"),
+        (["fan/a.wav", "anomalous/a.wav"], "rename it to 'normal', 'anomaly' or 'test'"),
+        (["pump_ok/a.wav", "pump_faulty/a.wav"], "itself the folder of one machine"),
+        (["pump_ok/a.wav", "fan/a.wav"], "rename it to"),
+        (["pump/baseline/a.wav", "pump/xyz/a.wav"], r"pump/xyz lies beside baseline, which say"),
+        (["pump/leak/a.wav", "pump/state_2/a.wav"], r"pump/state_2 lies beside leak, which say"),
+        (["pump/normal_0.wav", "pump/xyz_0.wav"], r"xyz_0\.wav lies beside normal_0\.wav"),
+        (["pump/a.wav", "pump/fault_0.wav"], r"a\.wav lies beside fault_0\.wav"),
+        (["pump/train/ng/a.wav", "pump/train/ok/a.wav"], "an anomaly among the normal recordings"),
+        (["pump/normal/bearing_fault/a.wav"], "an anomaly among the normal recordings"),
+        (["pump/normal/bearing_fault_1.wav"], "an anomaly among the normal recordings"),
+        (["pump/normal/a.wav", "pump/anomaly/ok_1.wav"], "is normal by its name and lies among"),
+        (["pump/normal/a.wav", "pump/good or bad/a.wav"], "is called both well and ill"),
+        (
+            ["pump/train/a.wav", "pump/test/ok/a.wav", "pump/test/x/a.wav"],
+            "test/x lies beside test/ok",
+        ),
+        (
+            ["pump/a.wav", "2026-03-01/a.wav"],
+            "called by a day and holds recordings: of which machine",
+        ),
+        (["2026-03-01/a.wav", "2026-03-02/a.wav"], "itself the folder of one machine"),
+    ],
+)
+def test_what_looks_like_labels_and_is_not_understood_stops(tree, names, said: str) -> None:
+    with pytest.raises(DatasetError, match=said):
         open_dataset(tree(names))
+
+
+def test_days_are_no_machine_ids(tree) -> None:
+    names = [f"pump/2026-03-0{day}/{hour}.wav" for day in (1, 2) for hour in (9, 10)]
+    names.append("pump/2026/03/05/9.wav")
+    names += ["fan/20260301/normal/1.wav", "fan/20260302/normal/1.wav", "fan/20260302/worn/1.wav"]
+    found = described(tree(names))
+    assert {key[:2] for key in found} == {("pump", "id_00"), ("fan", "id_00")}
+    assert len(found) == 8
+    assert found["fan", "id_00", "20260302/worn/1.wav"] == ("test", "anomaly")
+
+
+def test_days_above_machines(tree) -> None:
+    found = described(
+        tree(
+            [
+                "2026-03-01/pump/hall 1/a.wav",
+                "2026-03-02/pump/hall 1/a.wav",
+                "2026/03/fan/normal/a.wav",
+            ]
+        )
+    )
+    assert set(found) == {
+        ("pump", "hall 1", "2026-03-01/a.wav"),
+        ("pump", "hall 1", "2026-03-02/a.wav"),
+        ("fan", "id_00", "2026/03/normal/a.wav"),
+    }
+
+
+def test_links_that_lead_back_make_no_machines(tree) -> None:
+    root = tree(["pump/normal/a.wav", "press/hall 1/a.wav"])
+    (root / "up").symlink_to("..")
+    (root / "pump" / "all").symlink_to(root)
+    (root / "press" / "self").symlink_to(root / "press")
+    dataset = open_dataset(root)
+    assert dataset.machine_keys == (("press", "hall 1"), ("pump", "id_00"))
+    reasons = {path.name: reason for path, reason in dataset.left_out}
+    assert reasons["up"] == reasons["all"] == "a link to a folder that it lies in"
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "pump/annotations.xlsx", "pump/notes.csv"])
+def test_labels_beside_the_sound_are_not_passed_over(tree, name: str) -> None:
+    root = tree(["pump/a.wav", "pump/b.wav"])
+    (root / name).write_text("file;zustand\na.wav;gut\nb.wav;defekt\n")
+    with pytest.raises(DatasetError, match=rf"{name} looks like labels .* say --labels"):
+        open_dataset(root)
+
+
+def test_tables_of_other_things_are_left_out(tree) -> None:
+    root = tree(["pump/a.wav", "pump/b.wav"])
+    (root / "pump" / "temperature.csv").write_text("time,celsius\n09:00,21\n")
+    (root / "README.txt").write_text("Recorded in hall 1, a.wav and b.wav.")
+    assert len(open_dataset(root)) == 2
 
 
 @pytest.mark.parametrize(("normal", "held_out"), [(2, 0), (3, 1), (8, 2), (9, 3)])
@@ -113,15 +234,15 @@ def test_any_number_of_channels_is_mixed(tree) -> None:
 
 def test_what_is_no_clip_is_named(tree, caplog: pytest.LogCaptureFixture) -> None:
     root = tree(["press/normal/a.wav", "press/normal/.b.wav", "press/__MACOSX/a.wav"])
+    tree(["lathe/a.wav", "lathe/spare/b.wav"])
     (root / "press" / "normal" / "c.txt").write_bytes(b"")
-    (root / "press" / "strange").mkdir()
     (root / "notes").mkdir()
     with caplog.at_level(logging.WARNING):
         dataset = open_dataset(root)
-    assert len(dataset) == 1
+    assert len(dataset) == 2
     assert {path.name: reason for path, reason in dataset.left_out} == {
         "c.txt": "no sound file",
-        "strange": "a folder called neither abnormal, anomalies, anomaly, normal, test, train",
+        "spare": "a folder whose name says neither normal nor anomaly",
         "notes": "no recordings in it",
     }
     (message,) = caplog.messages
@@ -156,11 +277,16 @@ def test_recordings_that_lie_wrong(tree, names: list[str], reason: str) -> None:
         open_dataset(tree(names))
 
 
-def test_an_empty_part_of_a_machine(tree) -> None:
-    root = tree(["press/normal/a.wav"])
+def test_a_machine_with_nothing_to_learn_from_is_named_and_left_out(tree) -> None:
+    root = tree(["press/normal/a.wav", "fan/anomaly/a.wav"])
     (root / "lathe" / "normal").mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"no normal recording for training in .*lathe"):
-        open_dataset(root)
+    dataset = open_dataset(root)
+    assert dataset.machines == ("press",)
+    reasons = {path.name: reason for path, reason in dataset.left_out}
+    assert {name: reason.split(" in /")[0] for name, reason in reasons.items()} == {
+        "lathe": "no normal recording for training",
+        "fan": "no normal recording for training",
+    }
 
 
 @pytest.mark.parametrize("name", [b"press/normal/Ger\xe4t.wav", b"Ger\xe4t/normal/a.wav"])

@@ -11,11 +11,14 @@ from thrum.cli import console
 from thrum.cli.collaborate_client import client
 from thrum.cli.collaborate_server import server
 from thrum.cli.options import (
+    Anomaly,
     ClipSeconds,
     Device,
     HopSeconds,
     Json,
+    Labels,
     Layout,
+    Normal,
     PerMachineType,
     Seed,
     Settings,
@@ -50,6 +53,9 @@ def simulate(
     seed: Seed = 0,
     device: Device = "auto",
     layout: Layout = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     per_machine_type: PerMachineType = None,
@@ -64,7 +70,7 @@ def simulate(
 ) -> None:
     """Run server and all sites in one process: every machine ID is a site with its own folder."""
     run_simulation(
-        open_data(data, layout, clip_seconds, hop_seconds),
+        open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds),
         out=out,
         embedder=embedder,
         algorithm=algorithm,
@@ -140,11 +146,13 @@ def run_simulation(
     """Simulate, then show the table and write the report; what ``simulate`` and ``demo`` share."""
     from dataclasses import replace
 
+    from thrum.datasets import learnable
     from thrum.embedders import create_embedder
     from thrum.federation.inprocess import simulate as run
     from thrum.federation.summary import write_summary
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    dataset = learnable(dataset)
     chosen = preset_config(preset, file=config, assignments=settings)
     if embedder is not None:
         chosen = replace(chosen, embedder=embedder)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import ClipSeconds, Device, HopSeconds, Json, Layout
+from thrum.cli.options import Anomaly, ClipSeconds, Device, HopSeconds, Json, Labels, Layout, Normal
 
 
 def client(
@@ -22,6 +22,9 @@ def client(
         int, typer.Option(min=1, max=2, help="2 also lets embeddings of test clips leave the site.")
     ] = 1,
     layout: Layout = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     device: Device = "auto",
@@ -43,6 +46,9 @@ def client(
         layout,
         device,
         algorithm=1 if algorithm == 1 else 2,
+        labels=labels.resolve() if labels else None,
+        normal=tuple(normal or ()),
+        anomaly=tuple(anomaly or ()),
         clip_seconds=clip_seconds,
         hop_seconds=hop_seconds,
     )

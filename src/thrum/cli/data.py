@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from thrum.cli import console, data_fetch
-from thrum.cli.options import ClipSeconds, HopSeconds, open_data
+from thrum.cli.options import Anomaly, ClipSeconds, HopSeconds, Labels, Normal, open_data
 
 if TYPE_CHECKING:
     from thrum.datasets.check import MachineCheck, Report
@@ -54,6 +54,9 @@ def synth(
 def check(
     data: Path = typer.Argument(..., metavar="DIR", help="The folder of recordings or .npz files."),
     layout: str = typer.Option(None, help="arrays, mimii, dcase or folder; else found out."),
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     json: bool = typer.Option(False, "--json", help="Answer in JSON."),
@@ -61,7 +64,7 @@ def check(
     """Read every file of a dataset, count clips, name the bad ones (then exit code 1)."""
     from thrum.datasets.check import check as check_dataset
 
-    dataset = open_data(data, layout, clip_seconds, hop_seconds)
+    dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
     with console.progress(quiet=json) as progress:
         report = check_dataset(dataset, progress=progress)
     if json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import ClipSeconds, HopSeconds, open_data
+from thrum.cli.options import Anomaly, ClipSeconds, HopSeconds, Labels, Normal, open_data
 from thrum.errors import UsageError
 
 
@@ -18,6 +18,9 @@ def embed(
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The recordings."),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the embeddings go."),
     layout: str | None = typer.Option(None, help="How DATA is laid out; else found out."),
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     batch_size: int = typer.Option(4, min=1, max=16, help="Clips given to the model at a time."),
@@ -32,7 +35,7 @@ def embed(
     from thrum.embedders import EmbeddingStore, create_embedder, embed_into
     from thrum.training import device_of
 
-    clips = open_data(data, layout, clip_seconds, hop_seconds).clips
+    clips = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds).clips
     store = EmbeddingStore(out, dtype=dtype)  # type: ignore[arg-type]
     model = create_embedder(embedder).to(device_of(device))
     with console.progress(quiet=json) as progress:

@@ -9,10 +9,13 @@ import typer
 
 from thrum.cli import console
 from thrum.cli.options import (
+    Anomaly,
     ClipSeconds,
     Device,
     HopSeconds,
     Json,
+    Labels,
+    Normal,
     Resume,
     Seed,
     Settings,
@@ -38,6 +41,9 @@ def fine_tune(
     layout: Annotated[
         str | None, typer.Option(help="mimii, dcase or folder; else found out.")
     ] = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     seed: Seed = 0,
@@ -51,7 +57,7 @@ def fine_tune(
 
     check_out(out, resume=resume)
     chosen = configs.with_overrides(FineTuning(), settings or [])
-    dataset = open_data(data, layout, clip_seconds, hop_seconds)
+    dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
     with console.progress(quiet=json) as progress:
         losses = run(
             dataset.where(split="train"),

@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Layout = Annotated[str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        help="A table that says what each file is (columns file, label; machine, id, split, domain, "
+        "attributes), whatever the layout.",
+    ),
+]
+Normal = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Which files are normal, as 'pump/run1/*'; repeatable."),
+]
+Anomaly = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="Which are anomalies; repeatable.")
+]
 ClipSeconds = Annotated[
     float | None,
     typer.Option(
@@ -42,12 +57,25 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def open_data(
-    data: Path, layout: str | None, clip_seconds: float | None, hop_seconds: float | None
+    data: Path,
+    layout: str | None,
+    labels: Path | None,
+    normal: list[str] | None,
+    anomaly: list[str] | None,
+    clip_seconds: float | None,
+    hop_seconds: float | None,
 ) -> Dataset:
     """Open a dataset as the options of a verb say."""
     from thrum.datasets import Cutting, open_dataset
 
-    return open_dataset(data, layout=layout, cutting=Cutting(clip_seconds, hop_seconds))
+    return open_dataset(
+        data,
+        layout=layout,
+        labels=labels,
+        normal=normal or (),
+        anomaly=anomaly or (),
+        cutting=Cutting(clip_seconds, hop_seconds),
+    )
 
 
 def check_out(out: Path, *, resume: bool) -> None:

@@ -9,11 +9,14 @@ import typer
 
 from thrum.cli import console
 from thrum.cli.options import (
+    Anomaly,
     ClipSeconds,
     Device,
     HopSeconds,
     Json,
+    Labels,
     Layout,
+    Normal,
     Resume,
     Seed,
     Settings,
@@ -32,6 +35,9 @@ def train(
     settings: Settings = None,
     resume: Resume = False,
     layout: Layout = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     seed: Seed = 0,
@@ -52,7 +58,7 @@ def train(
     kind = SYSTEMS.load(system)
     chosen = configs.load(kind.Config, config) if config else kind.Config()
     chosen = configs.with_overrides(chosen, settings or [])
-    dataset = open_data(data, layout, clip_seconds, hop_seconds)
+    dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
     takings = takings_of(dataset.where(split="train"))
     with console.progress(quiet=json) as progress:
         fitted = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress).fit(

@@ -102,10 +102,12 @@ class DCASE:
         Raises
         ------
         DatasetError
-            Where a recording is called as in no year, a machine has none, or truth does not fit.
+            Where a recording is called as in no year, no machine has any, or truth does not fit.
         """
         left_out: listing.LeftOut = []
-        machines = list(listing.distinct(list(_machines(root, left_out))))
+        machines = list(
+            listing.distinct(list(_machines(root, left_out)), path_of=lambda path: path)
+        )
         clips = [clip for machine in machines for clip in _clips(machine, left_out)]
         truth_folder = truth_folder or truth.find([root, *_containers(root)])
         if truth_folder is not None:
@@ -137,7 +139,8 @@ def _clips(machine: Path, left_out: listing.LeftOut) -> Iterator[Clip]:
             reason = f"a folder called neither {', '.join(_FOLDERS)}"
             left_out.append((folder, KEPT_OUT.get(folder.name, reason)))
     if not paths:
-        raise DatasetError(f"no wav or flac file in the folders of {machine}")
+        left_out.append((machine, f"no recording in the folders of {machine}"))
+        return
     tables = _attribute_tables(machine)
     two_channels = listing.channel_count(paths) == 2
     for path in paths:

@@ -6,9 +6,9 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import soundfile
 
@@ -18,6 +18,9 @@ from thrum.types import Clip, Dataset
 
 LeftOut = list[tuple[Path, str]]
 NO_RECORDING = "no sound file"
+LEADS_BACK = "a link to a folder that it lies in"
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 3
@@ -67,9 +70,16 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
-def folders(folder: Path) -> list[Path]:
-    """Return the sub-folders of `folder`, links to folders among them."""
-    return [path for path in entries(folder) if path.is_dir()]
+def folders(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """Return the sub-folders of `folder`, links to folders among them; `left_out` as of `entries`."""
+    return [path for path in entries(folder, left_out) if path.is_dir()]
+
+
+def leads_back(folder: Path) -> bool:
+    """Whether `folder` is a link to a folder that it lies in, at any height."""
+    if not folder.is_symlink():
+        return False
+    return folder.resolve() in (folder.parent.resolve(), *folder.parent.resolve().parents)
 
 
 def is_recording(path: Path) -> bool:
@@ -100,7 +110,7 @@ def tree(
     for path in entries(folder, left_out):
         if path.is_dir():
             if path.resolve() in within:
-                left_out.append((path, "a link to a folder that it lies in"))
+                left_out.append((path, LEADS_BACK))
             else:
                 yield from tree(path, left_out, within=within)
         elif is_recording(path):
@@ -130,10 +140,10 @@ def channel_count(paths: Iterable[Path]) -> int:
     return 1
 
 
-def distinct(machines: Sequence[Path]) -> Sequence[Path]:
+def distinct(machines: Sequence[T], *, path_of: Callable[[T], Path]) -> Sequence[T]:
     """Return `machines`; two names of one and the same folder are an error."""
     seen: dict[Path, Path] = {}
-    for path in machines:
+    for path in map(path_of, machines):
         real = path.resolve()
         if real in seen:
             raise DatasetError(

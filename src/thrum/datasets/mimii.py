@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thrum.datasets import listing
-from thrum.errors import DatasetError
 from thrum.types import Clip, Dataset, Label, Split
 
 NEAREST_CHANNEL = {"valve": 0, "pump": 2, "fan": 4, "slider": 6}
@@ -60,11 +59,11 @@ class MIMII:
         Raises
         ------
         DatasetError
-            Where there is none, or a machine has too few normal recordings to train and to test.
+            Where there is none that has enough normal recordings to train and to test.
         """
         left_out: listing.LeftOut = []
         individuals = list(_individuals(root))
-        listing.distinct([individual.folder for individual in individuals])
+        listing.distinct(individuals, path_of=lambda individual: individual.folder)
         clips = [clip for individual in individuals for clip in _clips(individual, left_out)]
         return listing.dataset(clips, root, wanted=WANTED, left_out=left_out)
 
@@ -99,10 +98,12 @@ def _clips(individual: _Individual, left_out: listing.LeftOut) -> Iterator[Clip]
         for name in ("normal", "abnormal")
     )
     if len(normal) <= len(abnormal):
-        raise DatasetError(
+        reason = (
             f"{folder} has {len(normal)} normal and {len(abnormal)} abnormal recordings: wanted "
             f"more normal than abnormal ones, because as many are held out for testing"
         )
+        left_out.append((folder, reason))
+        return
     of_eight = listing.channel_count(normal) == _CHANNELS
     parts: tuple[tuple[Split, Label, list[Path]], ...] = (
         ("test", "normal", normal[: len(abnormal)]),

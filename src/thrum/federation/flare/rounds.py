@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thrum import config, storage
-from thrum.datasets import Cutting, open_dataset
+from thrum.datasets import Cutting, learnable, open_dataset
 from thrum.embedders import create_embedder
 from thrum.errors import FederationError
 from thrum.evaluation.table import Result, write_results, write_scores
@@ -33,7 +33,16 @@ TELL_AGAIN_SECONDS = 60.0
 def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Site:
     """Return the site: its own recordings, its own embedder, its own folder."""
     cutting = Cutting(settings.clip_seconds, settings.hop_seconds)
-    dataset = open_dataset(settings.data, layout=settings.layout, cutting=cutting)
+    dataset = learnable(
+        open_dataset(
+            settings.data,
+            layout=settings.layout,
+            labels=settings.labels,
+            normal=settings.normal,
+            anomaly=settings.anomaly,
+            cutting=cutting,
+        )
+    )
     embedder = "precomputed" if dataset.holds == "features" else settings.embedder
     return Site(
         settings.name,

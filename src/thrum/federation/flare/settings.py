@@ -40,6 +40,8 @@ class SiteSettings:
         ``auto``, ``cpu`` or ``cuda``: where the site embeds and scores.
     algorithm
         What the site allows. 1: no embedding of a test clip leaves it. 2: they may.
+    labels, normal, anomaly
+        What says which recordings are normal, as `thrum.open_dataset` has it.
     clip_seconds, hop_seconds
         How long recordings become clips, as `thrum.datasets.Cutting` has them.
     """
@@ -51,6 +53,9 @@ class SiteSettings:
     layout: str | None = None
     device: str = "auto"
     algorithm: Algorithm = 1
+    labels: Path | None = None
+    normal: tuple[str, ...] = ()
+    anomaly: tuple[str, ...] = ()
     clip_seconds: float | None = None
     hop_seconds: float | None = None
 
