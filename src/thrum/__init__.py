@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thrum.detectors import create_detector as create_detector
     from thrum.embedders import create_embedder as create_embedder
     from thrum.evaluation import evaluate as evaluate
+    from thrum.monitoring import open_monitor as open_monitor
     from thrum.systems import create_system as create_system
     from thrum.systems import load_system as load_system
 
@@ -24,6 +25,7 @@ _VERBS = {
     "create_system": "thrum.systems",
     "evaluate": "thrum.evaluation",
     "load_system": "thrum.systems",
+    "open_monitor": "thrum.monitoring",
     "open_dataset": "thrum.datasets",
 }
 

@@ -16,7 +16,7 @@ import machines
 from thrum.cli.main import app
 
 RATE = 16000
-HEADER = ["file", "anomaly_score"]
+HEADER = ["file", "start_seconds", "end_seconds", "anomaly_score", "p_value", "state"]
 
 
 def call(*words: object) -> Result:

@@ -220,7 +220,7 @@ def test_train_then_score_new_recordings(call: Call, tmp_path: Path) -> None:
     assert call(*words).returncode == 2  # not empty, and --resume was not said
     asked = call("score", run, data / "machine0" / "anomaly")
     assert asked.returncode == 2
-    assert "say which one these recordings are of with --machine" in asked.stderr
+    assert "say which one is meant (--machine machine/machine_id)" in asked.stderr
     words = ["score", run, data / "machine0", "--machine", "machine0/id_00"]
     scores = json.loads(call(*words, "--json", "--out", tmp_path / "scores.csv").stdout)
     assert len(scores) == 9

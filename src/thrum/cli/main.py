@@ -10,12 +10,14 @@ import typer
 
 import thrum
 from thrum.cli import (
+    baseline,
     bench,
     collaborate,
     data,
     demo,
     embed,
     evaluate,
+    explain,
     fine_tune,
     score,
     train,
@@ -37,9 +39,11 @@ app.add_typer(collaborate.app, name="collaborate")
 app.command("train")(train.train)
 app.command("fine-tune")(fine_tune.fine_tune)
 app.command("score")(score.score)
+app.command("explain")(explain.explain)
 app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)
 app.command("bench")(bench.bench)
+app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 
@@ -67,7 +71,8 @@ _GOING_ON = ("bench", "collaborate", "data fetch", "demo", "embed", "weights fet
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 well, 1 the work failed, 2 the words were wrong, 130 stopped by Ctrl-C.
+    Exit codes: 0 well, 1 the work failed, 2 the words were wrong, 3 something is in alarm, 130 stopped by
+    Ctrl-C.
     """
     try:
         app()

@@ -10,6 +10,7 @@ import typer
 from thrum.errors import ConfigError
 
 if TYPE_CHECKING:
+    from thrum.monitoring import AlarmSettings
     from thrum.types import Dataset
 
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything random.")]
@@ -53,6 +54,18 @@ PerMachineType = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")]
+FalseAlarms = Annotated[
+    str,
+    typer.Option(help="How seldom, for instance '1 in 1000 clips', or '1 per week' with --every."),
+]
+Every = Annotated[str | None, typer.Option(help="How often there is a clip, for instance 10s.")]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help="stream: what clips say adds up. XofY, as 3of5: so many of the last are strange. "
+        "clip: one clip is enough."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -76,6 +89,39 @@ def open_data(
         anomaly=anomaly or (),
         cutting=Cutting(clip_seconds, hop_seconds),
     )
+
+
+def alarm_settings(
+    false_alarms: str, every: str | None, rule: str, *, tail: bool = False
+) -> AlarmSettings:
+    """Return when an alarm is raised, as the options of a verb say."""
+    import re
+
+    from thrum.errors import UsageError
+    from thrum.monitoring import AlarmSettings
+    from thrum.monitoring.asked import clips_between
+
+    between = clips_between(false_alarms, every=every)
+    if rule == "stream":
+        return AlarmSettings("stream", between, tail=tail)
+    if rule == "clip":
+        return AlarmSettings("clip", between, tail=tail)
+    counts = re.fullmatch(r"([0-9]+) ?of ?([0-9]+)", rule.casefold())
+    if not counts:
+        raise UsageError(f"no rule is called {rule!r}; say stream, clip, or for instance 3of5")
+    return AlarmSettings("x of y", between, x=int(counts[1]), y=int(counts[2]), tail=tail)
+
+
+def signature() -> tuple[str, str]:
+    """Return when it is and who asks, for logs: UTC to the second, and the user's name on this machine."""
+    import getpass
+    from datetime import UTC, datetime
+
+    try:
+        who = getpass.getuser()
+    except (OSError, KeyError):  # a number without a name
+        who = "unknown"
+    return datetime.now(UTC).isoformat(timespec="seconds"), who
 
 
 def check_out(out: Path, *, resume: bool) -> None:

@@ -1,4 +1,4 @@
-"""``thrum score``: anomaly scores of recordings, from a trained system."""
+"""``thrum score``: are these recordings well? Scores, p-values and alarms, from any run."""
 
 from __future__ import annotations
 
@@ -8,85 +8,123 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import ClipSeconds, Device, HopSeconds, Json
+from thrum.cli.options import ClipSeconds, Device, Every, FalseAlarms, HopSeconds, Json, Rule
 
 if TYPE_CHECKING:
-    from thrum.types import Clip
+    from thrum.monitoring import Judgement, Judgements, Monitor
+
+ALARM = 3
+"""The exit code where something is in alarm."""
 
 
 def score(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="What thrum train wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run of thrum train or collaborate, or a site.")
+    ],
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Recordings, or folders of them.")
     ],
     machine: Annotated[
         str | None, typer.Option(help="machine/machine_id; wanted where the run knows several.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A CSV file; else the scores are printed.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A CSV file; else a table is printed.")] = None,
+    false_alarms: FalseAlarms = "1 in 1000 clips",
+    every: Every = None,
+    rule: Rule = "stream",
+    tail: Annotated[
+        bool,
+        typer.Option(
+            "--tail", help="With --rule clip: assume a Pareto tail beyond the normal clips."
+        ),
+    ] = False,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score recordings; higher is more anomalous. They are read as those were that the run learnt."""
+    """Judge recordings, in the order given, as one stream: file, time, score, p-value, state.
+
+    They are read as those were that the run learnt. The p-value is the share of normal clips that are as
+    strange. Exit code 3 says that something is in alarm, 1 that something could not be judged.
+    """
     from thrum import storage
-    from thrum.datasets import Cutting, files, listing
-    from thrum.datasets.taking import read_takings
-    from thrum.errors import UsageError
+    from thrum.cli.options import alarm_settings
+    from thrum.datasets import Cutting, listing
     from thrum.evaluation.table import to_csv
-    from thrum.systems.base import load_system
+    from thrum.monitoring import open_monitor
 
     for path in paths:
         listing.require_utf8(path)
-    system = load_system(run, device=device)
-    known = ["/".join(key) for key in system.machine_keys]
-    if machine is None and len(known) == 1:
-        machine = known[0]
-    if machine not in known:
-        raise UsageError(
-            f"{run} knows {', '.join(known)}: say which one these recordings are of with --machine"
-        )
-    name, _, machine_id = machine.partition("/")
+    settings = alarm_settings(false_alarms, every, rule, tail=tail)
+    monitor = open_monitor(run, machine, alarms=settings, device=device)
     asked = clip_seconds is not None or hop_seconds is not None
-    found = files.find(
-        paths,
-        (name, machine_id),
-        takings=read_takings(run),
-        cutting=Cutting(clip_seconds, hop_seconds) if asked else None,
-    )
-    rows: list[tuple[str, float | None, float | None, float]] = []
-    if found.clips:
-        scores = system.score(found.clips)
-        values = scores.columns[scores.selected]
-        rows = [_row(clip, float(value)) for clip, value in zip(found.clips, values, strict=True)]
-    header = ["file", "start_seconds", "end_seconds", "anomaly_score"]
-    timed = any(clip.stretch for clip in found.clips)
-    shown = [row if timed else (row[0], row[3]) for row in rows]
-    if not timed:
-        header = ["file", "anomaly_score"]
+    cutting = Cutting(clip_seconds, hop_seconds) if asked else None
+    judgements = monitor.judge(list(paths), cutting=cutting)
+    rows = [_row(judgement) for judgement in judgements]
+    header = ["file", "start_seconds", "end_seconds", "anomaly_score", "p_value", "state"]
     if out is not None:
-        storage.write_text(out, to_csv(header, shown))
+        storage.write_text(out, to_csv(header, rows))
     if json:
-        console.print_json([dict(zip(header, row, strict=True)) for row in shown])
+        told = [
+            {**dict(zip(header, row, strict=True)), **_more(judgement)}
+            for row, judgement in zip(rows, judgements, strict=True)
+        ]
+        console.print_json(told)
     elif out is None and rows:
-        cells = [[row[0], *map(_cell, row[1:-1]), f"{row[-1]:.4f}"] for row in shown]
-        console.print_table("", header, cells)
-    for path, reason in found.left_out:
-        typer.echo(f"left out: {path}: {reason}", err=True)
-    for _, reason in found.refused:
-        typer.echo(f"not scored: {reason}", err=True)
-    if found.refused:
+        timed = any(row[1] is not None for row in rows)
+        shown = [0, *([1, 2] if timed else []), 3, 4, 5]
+        cells = [[_cell(row[column], column) for column in shown] for row in rows]
+        console.print_table("", [header[column] for column in shown], cells)
+    _tell(monitor, judgements, quiet=json)
+    if judgements.alarm:
+        raise typer.Exit(ALARM)
+    if judgements.refused:
         raise typer.Exit(1)
 
 
-def _row(clip: Clip, value: float) -> tuple[str, float | None, float | None, float]:
-    if clip.stretch is None:
-        return str(clip.path), None, None, value
-    start, seconds = clip.stretch
-    return str(clip.path), start, start + seconds, value
+def _row(
+    judgement: Judgement,
+) -> tuple[str, float | None, float | None, float | None, float | None, str]:
+    stretch = judgement.clip.stretch
+    start, end = (stretch[0], stretch[0] + stretch[1]) if stretch else (None, None)
+    return judgement.file, start, end, judgement.score, judgement.p, judgement.state
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else f"{value:g}"
+def _more(judgement: Judgement) -> dict[str, object]:
+    return {
+        "operating_state": judgement.operating,
+        "alarm_since_clips": judgement.since,
+        "drift": judgement.drift,
+        "notes": list(judgement.notes),
+    }
+
+
+def _cell(value: object, column: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}" if column < 3 else f"{value:.4f}"
+    return str(value)
+
+
+def _tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
+    """Say on stderr what the table cannot: notes, drift, and what the alarm promises."""
+    for path, reason in judgements.left_out:
+        typer.echo(f"left out: {path}: {reason}", err=True)
+    for _, reason in judgements.refused:
+        typer.echo(f"not scored: {reason}", err=True)
+    if quiet:
+        return
+    for judgement in judgements:
+        for note in judgement.notes:
+            typer.echo(f"note: {judgement.clip.name}: {note}", err=True)
+    if any(judgement.drift for judgement in judgements):
+        first = next(judgement for judgement in judgements if judgement.drift)
+        typer.echo(
+            f"drift, by {first.clip.name}: for some time all clips have been a little stranger than "
+            f"normal. Is the machine well? Then confirm clips: thrum baseline add",
+            err=True,
+        )
+    for state in {judgement.operating for judgement in judgements} & set(monitor.promises):
+        where = "" if len(monitor.promises) == 1 else f"{state}: "
+        typer.echo(f"promised: {where}{monitor.promises[state]}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,11 @@ from thrum.cli.options import (
     Settings,
     check_out,
     open_data,
+    signature,
 )
+
+if TYPE_CHECKING:
+    from thrum.types import Clip
 
 
 def train(
@@ -40,6 +44,19 @@ def train(
     anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
+    hold_out: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Share of the normal recordings that a network does not learn, to measure it on for alarms; "
+            "0: learn all, as the papers do. k-NN needs none.",
+        ),
+    ] = 0.2,
+    states_by: Annotated[
+        str | None,
+        typer.Option(help="The attribute that tells the operating state; else found in the sound."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
@@ -51,6 +68,8 @@ def train(
     from thrum.datasets.taking import takings_of, write_takings
     from thrum.evaluation.dcase.submission import write_submission
     from thrum.evaluation.table import comparison, results_of, write_results, write_scores
+    from thrum.monitoring.holding import held_out
+    from thrum.monitoring.opening import prepare_monitors
     from thrum.systems.base import SYSTEMS
     from thrum.systems.summary import write_summary
 
@@ -61,11 +80,20 @@ def train(
     dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
     takings = takings_of(dataset.where(split="train"))
     with console.progress(quiet=json) as progress:
-        fitted = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress).fit(
-            dataset.where(split="train")
-        )
+        made = kind(chosen, seed=seed, device=device, folder=out / "work", progress=progress)
+        learnt = list(dataset.where(split="train"))
+        back: list[Clip] = []
+        if made.wants_held_out:
+            learnt, back = held_out(learnt, hold_out)
+        fitted = made.fit(learnt)
+        if back:
+            back = [clip for clip in back if clip.machine_key in fitted.machine_keys]
+            fitted.calibrate(back)
         fitted.save(out)
         write_takings(out, takings)
+        if back or not made.wants_held_out:
+            when, who = signature()
+            prepare_monitors(out, fitted, back or learnt, when=when, who=who, states_by=states_by)
         storage.write_text(out / "config.toml", configs.to_toml(chosen))
         test = fitted.learnt_among(dataset.where(split="test"))
         scores = fitted.score(test) if test else None

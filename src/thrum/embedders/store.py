@@ -127,7 +127,7 @@ class EmbeddingStore:
             Where an embedding is not finite, or too large for the type stored.
         """
         pieces = [
-            self._stored(clip, frames) for clip, frames in zip(clips, embeddings, strict=True)
+            stored(clip, frames, self.dtype) for clip, frames in zip(clips, embeddings, strict=True)
         ]
         self.drop(clips)
         entries = [
@@ -201,17 +201,6 @@ class EmbeddingStore:
         current = entry_of(clip, offset=entry.offset, frames=entry.frames)
         return shard.settings == settings and entry == current
 
-    def _stored(self, clip: Clip, frames: Frames) -> Frames:
-        limit = float(np.finfo(self.dtype).max)
-        largest = float(np.abs(frames).max(initial=0.0))
-        if not largest <= limit:
-            raise DataError(
-                f"the embedding of {clip.path} reaches {largest:.3g}, {self.dtype} ends at "
-                f"{limit:.3g}: "
-                + ("store float32 instead" if np.isfinite(largest) else "is the recording sound?")
-            )
-        return frames.astype(self.dtype, copy=False)
-
     def _write(
         self, entries: Sequence[Entry], pieces: Sequence[Frames], settings: Mapping[str, Any]
     ) -> Shard:
@@ -232,6 +221,52 @@ class EmbeddingStore:
         del self._shards[shard.path]
         for entry in shard.entries:
             del self._places[entry.key]
+
+
+class FewEmbeddings:
+    """Embeddings of a few clips in memory, equal to the bit to what an `EmbeddingStore` would hold.
+
+    For a judgement that shall not wait for a disk.
+
+    Parameters
+    ----------
+    clips
+        `CLIPS_PER_SHARD` at most.
+    embedder
+        Gives the embeddings.
+    """
+
+    def __init__(self, clips: Sequence[Clip], embedder: Embedder) -> None:
+        own = list({key_of(clip): clip for clip in clips}.values())
+        single = not isinstance(embedder, Precomputed)
+        inputs = [_read([clip], embedder)[0] for clip in own] if single else _read(own, embedder)
+        frames = _embed(inputs, embedder, batch_size=CLIPS_PER_SHARD)
+        self._frames = {
+            key_of(clip): stored(clip, one, "float16")
+            for clip, one in zip(own, frames, strict=True)
+        }
+
+    def frames(self, clip: Clip) -> Frames:
+        """Return the embeddings (T, D) of a clip."""
+        return self._frames[key_of(clip)]
+
+
+def stored(clip: Clip, frames: Frames, dtype: Literal["float16", "float32"]) -> Frames:
+    """Return the embeddings (T, D) of a clip in the type that they are stored in.
+
+    Raises
+    ------
+    DataError
+        Where one is not finite, or too large for the type.
+    """
+    limit = float(np.finfo(dtype).max)
+    largest = float(np.abs(frames).max(initial=0.0))
+    if not largest <= limit:
+        raise DataError(
+            f"the embedding of {clip.path} reaches {largest:.3g}, {dtype} ends at {limit:.3g}: "
+            + ("store float32 instead" if np.isfinite(largest) else "is the recording sound?")
+        )
+    return frames.astype(dtype, copy=False)
 
 
 def embed_into(

@@ -42,6 +42,9 @@ class AlarmSettings:
         Clips with a p-value up to here are called suspicious, alarm or none.
     drift_factor
         Drift is said falsely so many times as seldom as a fault.
+    tail
+        **An assumption, not a promise**: for the rule ``clip``, p-values go on beyond what the normal clips
+        can tell, as a Pareto tail does (`thrum.monitoring.conformal.tail_p_values`).
     """
 
     rule: Rule = "stream"
@@ -50,6 +53,7 @@ class AlarmSettings:
     y: int = 5
     suspicious: float = 0.05
     drift_factor: float = 10.0
+    tail: bool = False
 
     def __post_init__(self) -> None:
         configs.require_at_least(self, x=1, y=1)
@@ -62,6 +66,8 @@ class AlarmSettings:
             raise ConfigError(
                 f"{self.x} of the last {self.y} clips cannot be strange: wanted x ≤ y"
             )
+        if self.tail and self.rule != "clip":
+            raise ConfigError(f"the tail model is for the rule 'clip', not for {self.rule!r}")
         if not 0 < self.suspicious < 1:
             raise ConfigError(f"suspicious is {self.suspicious}, wanted between 0 and 1")
 
@@ -92,6 +98,11 @@ class AlarmRule(ABC):
 class Evidence(AlarmRule):
     r"""A Shiryaev–Roberts statistic on conformal p-values: the mean of several, one a bet.
 
+    The bets are steps: a p-value up to a counts `SHARE` / a, any other (1 − `SHARE`) / (1 − a). On Gaussian
+    scores, shifted by 1 to 6 deviations, means of such steps raised the alarm sooner than powers of p and
+    than both together. They are on strange clips only: that all clips are a little stranger is drift, not a
+    fault.
+
     .. math:: R^i_t = (1 + R^i_{t-1}) f_i(p_t), \quad R^i_0 = 0, \quad R_t = \sum_i w_i R^i_t
 
     Each bet :math:`f_i` has mean 1 or less under a p-value that is uniform or larger, so :math:`R_t - t` is a
@@ -106,20 +117,26 @@ class Evidence(AlarmRule):
     ----------
     between_false_alarms
         c.
-        The bets are steps: a p-value up to a counts `SHARE` / a, any other (1 − `SHARE`) / (1 − a), for
-        the a of `STEPS`. On Gaussian scores, shifted by 1 to 6 deviations, mixtures of such steps raised the
-        alarm sooner than powers of p and than both together.
+    clips
+        How many normal clips there are at the beginning: with few, coarser bets are needed.
     """
 
-    STEPS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+    STEPS: tuple[float, ...] = (0.01, 0.02, 0.05)
+    COARSE: tuple[float, ...] = (0.1, 0.2, 0.4)
     SHARE = 0.8
+    RANKS = 4
     _values: Values
     _sums: Values
     _age: NDArray[np.int64]
 
-    def __init__(self, between_false_alarms: float) -> None:
+    def __init__(self, between_false_alarms: float, clips: int = 1000) -> None:
         self.limit = between_false_alarms
-        self._steps = np.array(self.STEPS)
+        # Coarser bets until one is within reach of `RANKS` ranks; beyond that, drift would win them.
+        steps = [*self.STEPS]
+        for coarser in self.COARSE:
+            if steps[-1] * (clips + 1) < self.RANKS:
+                steps.append(coarser)
+        self._steps = np.array(steps)
         self._start()
 
     def hear(self, p: float, clips: int = 0) -> bool:
@@ -271,6 +288,11 @@ def rule_of(settings: AlarmSettings) -> AlarmRule:
 def promise(settings: AlarmSettings, clips: int) -> str:
     """Return in words what the settings promise with so many normal clips, or why they can raise no alarm."""
     asked = settings.between_false_alarms
+    if settings.tail:
+        return (
+            f"one false alarm in {asked:,.0f} clips, if scores go on as a Pareto tail beyond the {clips} "
+            f"normal clips: an assumption, not a promise"
+        )
     if settings.rule != "stream" and highest_level(*_of(settings), asked, clips) == 0:
         best = 1 / _begins(*_of(settings), 1, clips) if clips else 0.0
         can = f"at best one false alarm in {best:,.0f} clips" if clips else "nothing"

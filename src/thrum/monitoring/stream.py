@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from thrum.errors import StorageError
 from thrum.monitoring.alarms import AlarmRule, AlarmSettings, Evidence, Mild, rule_of
-from thrum.monitoring.conformal import Ranks
+from thrum.monitoring.conformal import Ranks, tail_p_values
 
 REMEMBERED = 1000
 """Clips that `Stream.forget` can still take out of what is normal."""
@@ -41,8 +42,9 @@ class Stream:
     """Alarm and drift of one machine, clip by clip.
 
     Each operating state has its own normal scores; the evidence of all states adds up, for their p-values
-    are independent. Scores join the normal ones after they were ranked, but none while the evidence for a
-    fault stands. The rules ``x of y`` and ``clip`` compare with the normal clips alone, which do not change.
+    are independent. Scores join the normal ones after they were ranked, but none while there is some evidence
+    for a fault (R at √c before the clip was heard, so that the clip's own score does not decide). The rules
+    ``x of y`` and ``clip`` compare with the normal clips alone, which do not change.
 
     Drift has a test of its own, in which no clip counts more than double (`thrum.monitoring.alarms.Mild`): a
     few very strange clips, a fault, are not called drift. A fault that is steady in all clips will be, after
@@ -81,13 +83,14 @@ class Stream:
         ranks, fixed = self._ranks[state], self._fixed[state]
         p = ranks.p_value(score)
         drift = self._drift.hear(p)
+        calm = self._evidence.value < math.sqrt(self.settings.between_false_alarms)
         alarm = self._rule.active
         if known:
             self._evidence.hear(p)
             alarm = self._evidence.active
             if self._rule is not self._evidence:
-                alarm = self._rule.hear(fixed.p_value(score), len(fixed))
-        joins = known and not self._evidence.active
+                alarm = self._by_rule(score, fixed)
+        joins = known and calm
         if joins:
             ranks.add(score)
         self._joined.append((state, score) if joins else None)
@@ -129,8 +132,15 @@ class Stream:
             raise StorageError(f"the kept state of a stream is not understood: {error}") from error
         self._ranks, self._joined = ranks, deque(joined, maxlen=REMEMBERED)
 
+    def _by_rule(self, score: float, fixed: Ranks) -> bool:
+        if not self.settings.tail:
+            return self._rule.hear(fixed.p_value(score), len(fixed))
+        p = float(tail_p_values(fixed.scores, [score])[0])
+        return self._rule.hear(float(p * self.settings.between_false_alarms > 1), len(fixed))
+
     def _start(self) -> None:
         settings = self.settings
-        self._evidence = Evidence(settings.between_false_alarms)
+        fewest = min((len(ranks) for ranks in self._fixed.values()), default=0)
+        self._evidence = Evidence(settings.between_false_alarms, fewest)
         self._rule: AlarmRule = self._evidence if settings.rule == "stream" else rule_of(settings)
         self._drift = Mild(settings.between_false_alarms * settings.drift_factor)

@@ -127,6 +127,12 @@ class System(ABC):
         other.held_out_ = {**self._held_out(), key: own}
         return other
 
+    def with_left_out(self, key: tuple[str, str], scores: NDArray[np.float64]) -> Self:
+        """Return a system with these left-out scores of a machine ID, where it wants held-out clips."""
+        other = copy.copy(self)
+        other.held_out_ = {**self._held_out(), key: scores}
+        return other
+
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps | None:
         """Return embeddings of clips for the maps in the run's report; None where there are none."""
         return None

@@ -16,10 +16,9 @@ from torch import Tensor
 from thrum import config as configs
 from thrum.detectors.knn import KNN
 from thrum.detectors.threshold import gamma_threshold
-from thrum.embedders.store import EmbeddingStore
 from thrum.errors import DataError, NotFittedError
 from thrum.systems.base import System
-from thrum.systems.baselines.frames import embedded
+from thrum.systems.baselines.frames import FrameSource, embedded
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
@@ -64,12 +63,13 @@ class NearestNeighbours(System):
         if not ordered:
             raise DataError("k-NN wants at least one training clip, got none")
         vectors: dict[MachineKey, NDArray[np.float32]] = {}
+        files: dict[MachineKey, NDArray[np.int64]] = {}
         with self._embedded(ordered) as store:
             for key, own in group_by_machine(clips).items():
-                vectors[key] = _statistics(store, own)
+                vectors[key], files[key] = _statistics(store, own), files_of(own)
                 if self.progress is not None:
                     self.progress("k-NN", len(vectors), len(groups))
-        self.vectors_ = vectors
+        self.vectors_, self.files_ = vectors, files
         return self
 
     def score(self, clips: Iterable[Clip]) -> Scores:
@@ -128,15 +128,18 @@ class NearestNeighbours(System):
         """Return k-NN among other training clips of a machine ID; see `System.adapted`."""
         self._require_learnt(added)
         vectors = np.delete(self.vectors_[key], list(dropped), axis=0)
+        files = np.delete(self.files_[key], list(dropped))
         if added:
             with self._embedded(added) as store:
                 new = _statistics(store, added)
             self._require_alike(key, vectors, new)
             vectors = np.concatenate([vectors, new])
+            files = np.concatenate([files, 1 + self.files_[key].max() + files_of(added)])
         if len(vectors) == 0:
             raise DataError(f"{'/'.join(key)} would have no normal clip left: add some first")
         other = copy.copy(self)
         other.vectors_ = {**self.vectors_, key: vectors}
+        other.files_ = {**self.files_, key: files}
         return other
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -144,12 +147,20 @@ class NearestNeighbours(System):
         tensors = {
             str(number): torch.from_numpy(self.vectors_[key]) for number, key in enumerate(keys)
         }
+        for number, key in enumerate(keys):
+            tensors[f"{number}.files"] = torch.from_numpy(self.files_[key])
         return tensors, {"keys": [list(key) for key in keys]}
 
     def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
         self.vectors_ = {
             (machine, machine_id): tensors[str(number)].numpy()
             for number, (machine, machine_id) in enumerate(described["keys"])
+        }
+        self.files_ = {
+            key: tensors[f"{number}.files"].numpy()
+            if f"{number}.files" in tensors
+            else np.arange(len(vectors))
+            for number, (key, vectors) in enumerate(self.vectors_.items())
         }
 
     @staticmethod
@@ -166,7 +177,7 @@ class NearestNeighbours(System):
         detector = KNN(neighbours=self.config.neighbours, metric=self.config.metric)
         return detector.fit(_part(train, method))
 
-    def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[EmbeddingStore]:
+    def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[FrameSource]:
         return embedded(
             clips,
             self.config.embedder,
@@ -176,7 +187,13 @@ class NearestNeighbours(System):
         )
 
 
-def _statistics(store: EmbeddingStore, clips: Sequence[Clip]) -> NDArray[np.float32]:
+def files_of(clips: Sequence[Clip]) -> NDArray[np.int64]:
+    """Return the number (N,) of the recording that each clip is cut from; of features, of each row."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault((c.path, c.row), len(numbers)) for c in clips], np.int64)
+
+
+def _statistics(store: FrameSource, clips: Sequence[Clip]) -> NDArray[np.float32]:
     """Return mean and standard deviation (B, 2 D) of the frames of each clip."""
     rows = []
     for clip in clips:

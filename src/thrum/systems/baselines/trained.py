@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from thrum import config as configs
 from thrum import storage
 from thrum.detectors.threshold import gamma_threshold
-from thrum.embedders.store import EmbeddingStore
 from thrum.errors import ConfigError, DataError, NotFittedError, ThrumError
 from thrum.systems.base import System
-from thrum.systems.baselines.frames import embedded
+from thrum.systems.baselines.frames import FrameSource, embedded
 from thrum.systems.baselines.windows import Windows
 from thrum.training import device_of, train
 from thrum.types import Clip, Scores
@@ -208,7 +207,7 @@ class TrainedBaseline(System, Generic[Network]):
         return clip.machine if self.config.network_per == "machine_type" else "all machines"
 
     def _fit_group(
-        self, group: str, clips: Sequence[Clip], store: EmbeddingStore, *, number: int
+        self, group: str, clips: Sequence[Clip], store: FrameSource, *, number: int
     ) -> Fitted[Network]:
         config = self.config
         keys = tuple(sorted({clip.machine_key for clip in clips}))
@@ -253,7 +252,7 @@ class TrainedBaseline(System, Generic[Network]):
 
     @torch.inference_mode()
     def _scored(
-        self, fitted: Fitted[Network], clip: Clip, store: EmbeddingStore
+        self, fitted: Fitted[Network], clip: Clip, store: FrameSource
     ) -> NDArray[np.float64]:
         owner = fitted.keys.index(clip.machine_key)
         scores = self._clip_scores(fitted, self._all_windows(clip, store), owner)
@@ -264,7 +263,7 @@ class TrainedBaseline(System, Generic[Network]):
             )
         return scores
 
-    def _windows(self, clips: Sequence[Clip], store: EmbeddingStore) -> Windows:
+    def _windows(self, clips: Sequence[Clip], store: FrameSource) -> Windows:
         return Windows(
             [store.frames(clip) for clip in clips],
             names=[str(clip.path) for clip in clips],
@@ -273,14 +272,14 @@ class TrainedBaseline(System, Generic[Network]):
             device=device_of(self.device),
         )
 
-    def _all_windows(self, clip: Clip, store: EmbeddingStore) -> Tensor:
+    def _all_windows(self, clip: Clip, store: FrameSource) -> Tensor:
         windows = self._windows([clip], store)
         return windows.batch(np.arange(len(windows)))
 
     def _made(self, bands: int, keys: Sequence[MachineKey]) -> Network:
         return self._network(bands, keys).eval().to(device_of(self.device))
 
-    def _fingerprint(self, group: str, clips: Sequence[Clip], store: EmbeddingStore) -> str:
+    def _fingerprint(self, group: str, clips: Sequence[Clip], store: FrameSource) -> str:
         """Return what training depends on: settings, seed, and all frames of each clip."""
         # These two play no part in it.
         settings = replace(self.config, score=self.methods[0], decision_quantile=0.9)
@@ -291,7 +290,7 @@ class TrainedBaseline(System, Generic[Network]):
             digest.update(storage.content_of(frames))
         return digest.hexdigest()
 
-    def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[EmbeddingStore]:
+    def _embedded(self, clips: Sequence[Clip]) -> AbstractContextManager[FrameSource]:
         return embedded(
             clips,
             self.config.embedder,

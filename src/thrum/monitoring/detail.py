@@ -1,0 +1,76 @@
+"""What a clip sounds like in detail: lines of its spectrum, and how often it knocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.monitoring.heard import RATE
+
+FFT_SIZE = 4096
+"""Lines of 3.9 Hz."""
+ENVELOPE_HOP = 40
+"""Samples: the envelope has 400 values a second, so repetitions up to 200 a second show."""
+ENVELOPE_WINDOW = 128
+ENVELOPE_FROM_HZ = 1000.0
+"""Impacts ring high, and what turns hums low."""
+ENVELOPE_HZ = np.arange(1.0, 200.5, 0.5)
+"""Where the envelope spectrum is kept."""
+SPECTRUM_HZ = np.fft.rfftfreq(FFT_SIZE, 1 / RATE)
+
+Line = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A clip in detail.
+
+    Parameters
+    ----------
+    spectrum
+        (2049,) float32, levels in dB at `SPECTRUM_HZ`.
+    envelope
+        (399,) float32, at `ENVELOPE_HZ`, how strongly the envelope of the high frequencies repeats itself:
+        the amplitude of that rate over the mean of the envelope.
+    """
+
+    spectrum: Line
+    envelope: Line
+
+
+def detail_of(sound: NDArray[np.float32]) -> Detail:
+    """Return the detail of sound (S,) at `RATE`."""
+    return Detail(_spectrum(sound), _envelope(sound))
+
+
+def _spectrum(sound: NDArray[np.float32]) -> Line:
+    """Return Welch's estimate, Hann windows that overlap by half."""
+    power = _powers(sound, FFT_SIZE, FFT_SIZE // 2).mean(axis=0)
+    return np.asarray(10 * np.log10(np.maximum(power, 1e-14)), np.float32)
+
+
+def _envelope(sound: NDArray[np.float32]) -> Line:
+    powers = _powers(sound, ENVELOPE_WINDOW, ENVELOPE_HOP)  # (T, 65)
+    high = np.fft.rfftfreq(ENVELOPE_WINDOW, 1 / RATE) >= ENVELOPE_FROM_HZ
+    envelope = np.sqrt(powers[:, high].sum(axis=1))
+    mean = float(envelope.mean())
+    if mean <= 1e-9:
+        return np.zeros(len(ENVELOPE_HZ), np.float32)
+    window = np.hanning(len(envelope) + 1)[:-1]
+    size = 2 ** int(np.ceil(np.log2(4 * len(envelope))))
+    lines = np.abs(np.fft.rfft((envelope - mean) * window, n=size)) * 2 / window.sum()
+    rates = np.fft.rfftfreq(size, ENVELOPE_HOP / RATE)
+    place = np.searchsorted(rates, [ENVELOPE_HZ - 0.25, ENVELOPE_HZ + 0.25])  # (2, 399)
+    highest = [lines[first : max(last, first + 1)].max(initial=0.0) for first, last in place.T]
+    return np.asarray(np.array(highest) / mean, np.float32)
+
+
+def _powers(sound: NDArray[np.float32], size: int, hop: int) -> NDArray[np.float64]:
+    """Return the power (T, size / 2 + 1) of Hann windows; a full-scale sine has 0.25 in its line."""
+    padded = np.pad(sound, (0, max(size - len(sound), 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
+    spectrum = np.fft.rfft(frames * (window / window.sum()), axis=1)
+    return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float64)

@@ -1,0 +1,160 @@
+"""Where a clip is strange: its score after a patch of time and frequency was made as usual, patch by patch.
+
+It asks nothing of a system but scores of clips (Zeiler and Fergus, 2014, do it to pictures): what the score
+falls by is how much of it came from the patch. A patch is not silenced, which would be strange too, but
+brought to the level that normal clips have in its band.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from thrum.datasets.arrays import read_features
+from thrum.monitoring.detail import SPECTRUM_HZ
+from thrum.monitoring.heard import RATE
+from thrum.types import Clip
+
+TIMES, BANDS = 8, 16
+WINDOW, HOP = 1024, 256
+LOWEST_HZ = 50.0
+AT_ONCE = 16
+"""Clips that are scored together: so many stay in memory."""
+
+Scorer = Callable[[Sequence[Clip]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """How much of a clip's score comes from each patch.
+
+    Parameters
+    ----------
+    falls
+        (T, F), what the score falls by.
+    seconds
+        (T + 1,), the edges of the patches in time; numbers of frames for features.
+    hz
+        (F + 1,), those in frequency; numbers of dimensions for features.
+    """
+
+    falls: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    hz: NDArray[np.float64]
+
+    @property
+    def strongest(self) -> tuple[int, int]:
+        """The patch that the score falls most by, its place in time and in frequency."""
+        time, band = np.unravel_index(int(self.falls.argmax()), self.falls.shape)
+        return int(time), int(band)
+
+
+def edges_hz() -> NDArray[np.float64]:
+    """Return the edges (F + 1,) of the bands: evenly spaced in mel, from 0 to half the rate."""
+    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    low = 2595 * np.log10(1 + LOWEST_HZ / 700)
+    edges = 700 * (10 ** (np.linspace(low, top, BANDS + 1) / 2595) - 1)
+    edges[0] = 0.0
+    return np.asarray(edges)
+
+
+def band_powers(power: NDArray[np.float64], lines_hz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the power (…, F) in each band of the power (…, K) at lines of a spectrum."""
+    places = np.searchsorted(lines_hz, edges_hz())
+    places[-1] = len(lines_hz)
+    return np.stack(
+        [power[..., low:high].sum(axis=-1) for low, high in itertools.pairwise(places)],
+        axis=-1,
+    )
+
+
+def occluded_sound(
+    clip: Clip, sound: NDArray[np.float32], usual_db: NDArray[np.float64], scores: Scorer
+) -> Relevance:
+    """Return what each patch of a recording adds to its score.
+
+    Parameters
+    ----------
+    sound
+        (S,) at 16 kHz.
+    usual_db
+        (2049,) the spectrum of normal clips, as `thrum.monitoring.detail.Detail` has it.
+    scores
+        Scores clips.
+    """
+    from scipy.signal import ShortTimeFFT
+    from scipy.signal.windows import hann
+
+    padded = np.pad(sound, (0, max(0, WINDOW - len(sound))))
+    transform = ShortTimeFFT(hann(WINDOW, sym=False), HOP, RATE, scale_to="magnitude")
+    whole = transform.stft(padded)  # (513, T)
+    lines, frames = transform.f, np.arange(whole.shape[1])
+    usual = band_powers(10 ** (usual_db / 10), SPECTRUM_HZ)  # (F,)
+    at = np.array_split(frames, min(TIMES, len(frames)))
+    hz = edges_hz()
+    places = np.searchsorted(lines, hz)
+    places[-1] = len(lines)
+
+    def variants() -> Iterator[NDArray[np.float32]]:
+        yield padded.astype(np.float32)
+        for own in at:
+            heard = band_powers((np.abs(whole[:, own]) ** 2).mean(axis=1), lines)
+            gains = np.sqrt(usual / np.maximum(heard, 1e-20))
+            for band, (low, high) in enumerate(itertools.pairwise(places)):
+                changed = whole.copy()
+                changed[low:high, own[0] : own[-1] + 1] *= gains[band]
+                yield transform.istft(changed, k1=len(padded)).astype(np.float32)
+
+    def written(folder: Path) -> Iterator[Clip]:
+        for number, samples in enumerate(variants()):
+            path = folder / f"{number}.wav"
+            soundfile.write(path, samples, RATE, subtype="FLOAT")
+            yield replace(clip, path=path, channel=None, stretch=None, name=path.name)
+
+    found = _scored(written, scores)
+    seconds = np.array([own[0] for own in at] + [len(frames)]) * HOP / RATE
+    seconds = np.minimum(seconds, len(sound) / RATE)
+    return Relevance((found[0] - found[1:]).reshape(len(at), BANDS), seconds, hz)
+
+
+def occluded_features(clip: Clip, usual: NDArray[np.float64], scores: Scorer) -> Relevance:
+    """Return what each patch of a row of features (T, D) adds to its score; `usual` (D,) is what is "
+    "normal.
+    """
+    frames = np.asarray(read_features([clip])[0], np.float64)
+    at = np.array_split(np.arange(len(frames)), min(TIMES, len(frames)))
+    dimensions = np.array_split(np.arange(frames.shape[1]), min(BANDS, frames.shape[1]))
+
+    def written(folder: Path) -> Iterator[Clip]:
+        rows = [frames]
+        for own in at:
+            for band in dimensions:
+                changed = frames.copy()
+                part = np.ix_(own, band)
+                changed[part] += usual[band] - changed[part].mean(axis=0)
+                rows.append(changed)
+        path = folder / "features.npz"
+        np.savez(path, test_normal=np.stack(rows).astype(np.float32))
+        for number in range(len(rows)):
+            yield replace(clip, path=path, row=("test_normal", number), name=str(number))
+
+    found = _scored(written, scores)
+    return Relevance(
+        (found[0] - found[1:]).reshape(len(at), len(dimensions)),
+        np.array([own[0] for own in at] + [len(frames)], np.float64),
+        np.array([band[0] for band in dimensions] + [frames.shape[1]], np.float64),
+    )
+
+
+def _scored(written: Callable[[Path], Iterator[Clip]], scores: Scorer) -> NDArray[np.float64]:
+    with TemporaryDirectory(prefix="thrum-") as folder:
+        clips = list(written(Path(folder)))
+        parts = [clips[start : start + AT_ONCE] for start in range(0, len(clips), AT_ONCE)]
+        return np.concatenate([scores(part) for part in parts])
