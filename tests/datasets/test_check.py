@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,24 @@ def test_good_recordings_are_counted_and_described(tree) -> None:
                 "frames": [],
                 "dimensions": [],
                 "seconds": (0.01, 1.0, 1.04),
+                "channel": None,
+                "names": {
+                    "train normal source": ["section_00_source_train_normal_0000.wav"],
+                    "train normal target": ["section_00_target_train_normal_0000.flac"],
+                    "test unlabelled": ["section_00_0001.wav", "section_00_0002.wav"],
+                    "test anomaly source": ["section_00_source_test_anomaly_0000.wav"],
+                },
             },
         ),
         "bad": (),
         "left_out": ((str(root / "fan" / "supplemental"), report.left_out[0][1]),),
+        "findings": tuple(asdict(finding) for finding in report.findings),
+    }
+    assert {finding.kind: finding.count for finding in report.findings} == {
+        "constant": 1,
+        "few clips": 2,
+        "rates": 1,
+        "short": 4,
     }
 
 

@@ -46,31 +46,42 @@ def read(
         Where the file is missing, is no audio, is cut short, is empty, holds samples that are NaN,
         infinite or beyond all scales, or has no such channel.
     """
-    if stretch is None:
-        found = list(blocks(path, channel=channel))
-        pieces = [block for block, _ in found]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), found[0][1]
+    found = [
+        (mono, rate) for _, mono, rate in channel_blocks(path, channel=channel, stretch=stretch)
+    ]
+    pieces = [mono for mono, _ in found]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), found[0][1]
+
+
+def blocks(path: Path, *, channel: int | None = None) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Yield a recording as mono block by block, each with the rate, as `read` would return it."""
+    for _, mono, rate in channel_blocks(path, channel=channel):
+        yield mono, rate
+
+
+def channel_blocks(
+    path: Path, *, channel: int | None = None, stretch: tuple[float, float] | None = None
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
+    """Yield a recording block by block: all channels (S, C), what `read` makes of them (S,), the rate."""
     describe(path)  # says what is odd about it
+    if stretch is None:
+        with Sound(path) as sound:
+            for block in sound.blocks():
+                yield block, _mono(path, block, channel), sound.sample_rate
+            sound.require_end()
+        return
     start, seconds = stretch
     with _at(path, start) as sound:
         wanted = round((start + seconds) * sound.sample_rate) - sound.place
-        pieces = [_mono(path, block, channel) for block in sound.blocks(wanted)]
-        there = sum(map(len, pieces))
+        there = 0
+        for block in sound.blocks(wanted):
+            there += len(block)
+            yield block, _mono(path, block, channel), sound.sample_rate
         if there < wanted:
             raise AudioError(
                 f"{path} is cut short: {there} samples are there from second {start:g} on, "
                 f"{wanted} were wanted; copy it again"
             )
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), sound.sample_rate
-
-
-def blocks(path: Path, *, channel: int | None = None) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Yield a recording as mono block by block, each with the rate, as `read` would return it."""
-    describe(path)  # says what is odd about it
-    with Sound(path) as sound:
-        for block in sound.blocks():
-            yield _mono(path, block, channel), sound.sample_rate
-        sound.require_end()
 
 
 def read_clip(clip: Clip, *, sample_rate: int) -> NDArray[np.float32]:

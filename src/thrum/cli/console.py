@@ -13,6 +13,7 @@ import typer
 
 from thrum.types import Progress
 
+NARROWEST_WORDS = 12  # characters of a name before it is wrapped; figures give way first
 LINE_SECONDS = 5.0  # between two plain lines of one stage
 
 
@@ -82,7 +83,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index < 2 else "right", no_wrap=index >= 2)
+        least = (
+            min(NARROWEST_WORDS, max(len(row[index]) for row in rows))
+            if rows and index < 2
+            else None
+        )
+        table.add_column(
+            name, justify="left" if index < 2 else "right", no_wrap=index >= 2, min_width=least
+        )
     for row in rows:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 110

@@ -12,6 +12,11 @@ from thrum.cli.options import Anomaly, ClipSeconds, HopSeconds, Labels, Normal, 
 
 if TYPE_CHECKING:
     from thrum.datasets.check import MachineCheck, Report
+    from thrum.datasets.findings import Finding
+
+SHOWN_MACHINES = 30
+NAMES = 5  # of each kind, as many as the report holds
+NAMED = 3  # clips of a finding
 
 app = typer.Typer(help="Simulate, fetch or check a dataset.", no_args_is_help=True)
 app.command("fetch")(data_fetch.fetch)
@@ -59,9 +64,13 @@ def check(
     anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
+    strict: bool = typer.Option(False, "--strict", help="Exit code 1 for warnings, too."),
     json: bool = typer.Option(False, "--json", help="Answer in JSON."),
 ) -> None:
-    """Read every file of a dataset, count clips, name the bad ones (then exit code 1)."""
+    """Say how a dataset is read, read every file, name the bad ones and what spoils learning.
+
+    Exit code 1 where a file is bad or a finding is an error.
+    """
     from thrum.datasets.check import check as check_dataset
 
     dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
@@ -71,7 +80,7 @@ def check(
         console.print_json(report.mapping())
     else:
         _print(report)
-    if not report.ok:
+    if not report.ok or (strict and report.warnings):
         raise typer.Exit(1)
 
 
@@ -81,13 +90,39 @@ def _print(report: Report) -> None:
     console.print_table(
         f"{report.name} ({report.root})", header, [[row[name] for name in header] for row in rows]
     )
+    _print_reading(report)
     for path, reason in report.left_out:
         typer.echo(f"left out: {path}: {reason}")
     for bad in report.bad:
         typer.echo(f"bad: {bad.reason}")
+    for finding in report.findings:
+        typer.echo(_line(finding))
     clips = sum(sum(machine.clips.values()) for machine in report.machines)
-    verdict = "all good" if report.ok else f"{len(report.bad)} bad: mend them or move them away"
-    typer.echo(f"{clips} clips of {len(report.machines)} machine IDs, {verdict}")
+    said = [f"{len(report.bad)} bad: mend them or move them away"] if report.bad else []
+    said += [f"{len(report.errors)} errors"] if report.errors else []
+    said += [f"{len(report.warnings)} warnings"] if report.warnings else []
+    typer.echo(
+        f"{clips} clips of {len(report.machines)} machine IDs, {', '.join(said) or 'all good'}"
+    )
+
+
+def _print_reading(report: Report) -> None:
+    """Print the first clips of each kind, so that a person sees how the dataset was read."""
+    for machine in report.machines[:SHOWN_MACHINES]:
+        channel = "" if machine.channel is None else f", channel {machine.channel}"
+        typer.echo(f"{machine.machine} {machine.machine_id}{channel}")
+        for kind, names in machine.names.items():
+            typer.echo(f"  {kind}: {', '.join(names)}{', …' if len(names) == NAMES else ''}")
+    if len(report.machines) > SHOWN_MACHINES:
+        more = len(report.machines) - SHOWN_MACHINES
+        typer.echo(f"and {more} more machine IDs: --json names clips of each")
+
+
+def _line(finding: Finding) -> str:
+    shown = ", ".join(finding.clips[:NAMED]) + (", …" if finding.count > NAMED else "")
+    whose = f"{finding.machine} {finding.machine_id}"
+    clips = "clip" if finding.count == 1 else "clips"
+    return f"{finding.severity}: {whose}: {finding.kind} ({finding.count} {clips}): {finding.says}: {shown}"
 
 
 def _row(machine: MachineCheck) -> dict[str, str]:
@@ -96,13 +131,13 @@ def _row(machine: MachineCheck) -> dict[str, str]:
         "machine": machine.machine,
         "machine_id": machine.machine_id,
         "train": str(clips.get("train normal", "")),
-        "test normal": str(clips.get("test normal", "")),
-        "test anomaly": str(clips.get("test anomaly", "")),
-        "test unlabelled": str(clips.get("test unlabelled", "")),
+        "test\nnormal": str(clips.get("test normal", "")),
+        "test\nanomaly": str(clips.get("test anomaly", "")),
+        "test\nunlabelled": str(clips.get("test unlabelled", "")),
         "source": str(machine.domains.get("source", "")),
         "target": str(machine.domains.get("target", "")),
         "Hz": _values(machine.sample_rates),
-        "channels": _values(machine.channels),
+        "chan-\nnels": _values(machine.channels),
         "seconds": _range(*machine.seconds[:2]) if machine.seconds else "",
         "frames": _values(machine.frames),
         "dimensions": _values(machine.dimensions),

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import soundfile
-
 from thrum import audio
-from thrum.datasets import arrays
-from thrum.errors import DataError
+from thrum.datasets import arrays, findings
+from thrum.datasets.findings import Finding
+from thrum.datasets.measuring import Measured, measure
+from thrum.errors import AudioError, DataError
 from thrum.types import Clip, Dataset, Progress, group_by_machine
+
+NAMES = 5
+"""Clips of each kind that are named, so that a person sees how the dataset was read."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class MachineCheck:
         The different values among the good features.
     seconds
         The shortest, the longest and the sum of the good recordings; None for features.
+    channel
+        The channel that is read; None where all are mixed.
+    names
+        The first clips of each kind.
     """
 
     machine: str
@@ -53,11 +60,13 @@ class MachineCheck:
     frames: list[int]
     dimensions: list[int]
     seconds: tuple[float, float, float] | None
+    channel: int | None
+    names: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found; `ok` where nothing is bad."""
+    """What `check` found; `ok` where nothing is bad and no finding an error."""
 
     name: str
     root: str
@@ -65,43 +74,52 @@ class Report:
     machines: tuple[MachineCheck, ...]
     bad: tuple[BadFile, ...]
     left_out: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every clip can be used."""
-        return not self.bad
+        """Whether every clip can be used and none would make results wrong."""
+        return not self.bad and not self.errors
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What would make results wrong."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What may spoil learning."""
+        return [finding for finding in self.findings if finding.severity == "warning"]
 
     def mapping(self) -> dict[str, Any]:
         """Return the report as plain values."""
         return {"ok": self.ok, **asdict(self)}
 
 
-@dataclass(frozen=True)
-class _Format:
-    sample_rate: int
-    channels: int
-    seconds: float
-
-
 def check(dataset: Dataset, *, progress: Progress | None = None) -> Report:
     """Read every clip of `dataset`; a bad one is noted and the rest goes on."""
     machines: list[MachineCheck] = []
     bad: list[BadFile] = []
+    found_here: list[Finding] = []
+    everything: list[tuple[Clip, Measured]] = []
     done = 0
     for (machine, machine_id), clips in group_by_machine(dataset).items():
-        formats: list[_Format] = []
+        formats: list[tuple[Clip, Measured]] = []
         shapes: list[tuple[int, ...]] = []
         for clip, found in _each(clips):
             if isinstance(found, DataError):
                 bad.append(BadFile(str(clip.path), clip.name, machine, machine_id, str(found)))
-            elif isinstance(found, _Format):
-                formats.append(found)
+            elif isinstance(found, Measured):
+                formats.append((clip, found))
             else:
                 shapes.append(found)
             done += 1
             if progress is not None:
                 progress("reading every clip", done, len(dataset))
-        machines.append(_summary(machine, machine_id, clips, formats, shapes))
+        machines.append(_summary(machine, machine_id, clips, [m for _, m in formats], shapes))
+        found_here += findings.of_machine((machine, machine_id), formats)
+        found_here += _odd_files((machine, machine_id), formats)
+        everything += formats
     return Report(
         dataset.name,
         str(dataset.root),
@@ -109,10 +127,22 @@ def check(dataset: Dataset, *, progress: Progress | None = None) -> Report:
         tuple(machines),
         tuple(bad),
         tuple((str(path), reason) for path, reason in dataset.left_out),
+        tuple(findings.copies(everything) + found_here),
     )
 
 
-def _each(clips: Sequence[Clip]) -> Iterator[tuple[Clip, _Format | tuple[int, ...] | DataError]]:
+def _odd_files(key: tuple[str, str], pairs: Sequence[tuple[Clip, Measured]]) -> list[Finding]:
+    """Return the notes of the files themselves: lengths put right, formats other than their names say."""
+    clips_of: dict[str, list[str]] = {}
+    for clip, _ in pairs:
+        for note in audio.describe(clip.path).notes:
+            clips_of.setdefault(note, []).append(clip.name)
+    return [
+        Finding("odd file", "warning", *key, tuple(names), note) for note, names in clips_of.items()
+    ]
+
+
+def _each(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Measured | tuple[int, ...] | DataError]]:
     """Yield each clip with what it is, or with the error that reading it raises."""
     if clips[0].row is not None:
         for index, features in arrays.each(clips):
@@ -120,23 +150,29 @@ def _each(clips: Sequence[Clip]) -> Iterator[tuple[Clip, _Format | tuple[int, ..
         return
     for clip in clips:
         try:
-            samples, sample_rate = audio.read(clip.path, channel=clip.channel)
-        except DataError as error:
-            yield clip, error
-        else:
-            seconds = len(samples) / sample_rate
-            yield clip, _Format(sample_rate, soundfile.info(clip.path).channels, seconds)
+            found: Measured | AudioError = measure(clip)
+        except AudioError as error:
+            found = error
+        yield clip, found
 
 
 def _summary(
     machine: str,
     machine_id: str,
     clips: Sequence[Clip],
-    formats: Sequence[_Format],
+    formats: Sequence[Measured],
     shapes: Sequence[tuple[int, ...]],
 ) -> MachineCheck:
     seconds = [found.seconds for found in formats]
     kinds = Counter(f"{clip.split} {clip.label or 'unlabelled'}" for clip in clips)
+    names: dict[str, list[str]] = {}
+    for clip in clips:
+        kind = f"{clip.split} {clip.label or 'unlabelled'}" + (
+            f" {clip.domain}" if clip.domain else ""
+        )
+        own = names.setdefault(kind, [])
+        if len(own) < NAMES:
+            own.append(clip.name)
     domains = Counter(clip.domain for clip in clips if clip.domain is not None)
     return MachineCheck(
         machine,
@@ -148,4 +184,6 @@ def _summary(
         frames=sorted({shape[0] for shape in shapes}),
         dimensions=sorted({shape[1] for shape in shapes}),
         seconds=(min(seconds), max(seconds), sum(seconds)) if seconds else None,
+        channel=clips[0].channel,
+        names=names,
     )
