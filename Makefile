@@ -8,7 +8,7 @@ READY := $(VENV)/.ready-for-use
 READY_DEV := $(VENV)/.ready-for-development
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test test-slow check docs results format clean
+.PHONY: help demo test test-slow check docs results protocol format clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ docs: $(READY_DEV)  ## the documentation, into docs/_build
 results: $(READY_DEV)  ## docs/results.md, from the records in docs/results
 	@echo "== docs/results.md"
 	@$(BIN)/python docs/generate_results.py
+
+protocol: $(READY_DEV)  ## docs/protocol.md, from the definitions of the messages
+	@echo "== docs/protocol.md"
+	@$(BIN)/python docs/generate_protocol.py
 
 format: $(READY_DEV)  ## put the code into shape
 	@$(BIN)/ruff check --fix-only -q .

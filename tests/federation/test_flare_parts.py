@@ -41,9 +41,11 @@ from thrum.federation.flare.settings import (
 )
 from thrum.federation.flare.state import LogReader, ProgressLog
 from thrum.federation.ledger import Ledger
+from thrum.federation.messages import VERSION
 from thrum.systems.embedding_sharing import PRESETS
 
 pytest.importorskip("nvflare")
+HELLO = {"protocol": list(VERSION), "algorithm": 1}
 
 
 @pytest.fixture(scope="module")
@@ -379,13 +381,13 @@ def test_a_question_is_asked_again_where_the_network_fails(remote: Callable[[Lin
 
 def test_a_site_that_stays_silent_is_named(remote: Callable[[Line], Any]) -> None:
     with pytest.raises(FederationError, match=r"site 'north' was lost: 'chunk' failed 3 times"):
-        remote(Line(3, {})).chunk("train", 0)
+        remote(Line(3, {})).chunk("train", "f" * 64)
 
 
 def test_a_failed_answer_is_not_asked_for_again(remote: Callable[[Line], Any]) -> None:
     line = Line(0, {"failed": "StorageError"})
     with pytest.raises(FederationError, match=r"'north' could not answer .*StorageError"):
-        remote(line).describe()
+        remote(line).describe(VERSION, 1)
     assert len(line.asked) == 1
 
 
@@ -412,14 +414,15 @@ def asked_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 def test_a_site_answers_the_server_only(asked_by: Callable[[str], Any], tmp_path: Path) -> None:
     """The engine lets sites call each other; embeddings are for the server."""
     site = asked_by("south")
-    assert site.answer(question="describe", arguments={}) == {}
+    assert site.answer(question="describe", arguments=HELLO) == {}
     assert site.conclude(state="done", outcome={}) == {}
     assert not (tmp_path / "out").exists()
-    assert "answer" in asked_by("server").answer(question="describe", arguments={})
+    open_site(read_settings(SiteSettings)).prepare()
+    assert "answer" in asked_by("server").answer(question="describe", arguments=HELLO)
 
 
-@pytest.mark.parametrize("question", ["score", "__init__", "prepare", "forget"])
-def test_a_site_answers_no_other_questions(asked_by: Callable[[str], Any], question: str) -> None:
+@pytest.mark.parametrize("question", ["score", "__init__", "prepare", "forget", ["x"], None, {}])
+def test_a_site_answers_no_other_questions(asked_by: Callable[[str], Any], question: Any) -> None:
     assert asked_by("server").answer(question=question, arguments={}) == {"failed": "ProtocolError"}
 
 
@@ -428,7 +431,7 @@ def test_the_reason_of_a_failure_stays_at_the_site(
 ) -> None:
     for recording in (tmp_path / "data").rglob("*.wav"):
         recording.unlink()
-    reply = asked_by("server").answer(question="describe", arguments={})
+    reply = asked_by("server").answer(question="describe", arguments=HELLO)
     assert reply == {"failed": "DatasetError"}
     assert (
         str(tmp_path / "data")
@@ -447,10 +450,10 @@ def test_a_site_that_cannot_keep_its_ledger_says_nothing(
 
     site = asked_by("server")
     monkeypatch.setattr(Ledger, "record", full)
-    reply = site.answer(question="describe", arguments={})
+    reply = site.answer(question="describe", arguments=HELLO)
     assert reply == {}
     with pytest.raises(FederationError, match=r"could not answer 'describe' \(it does not say"):
-        remote(Line(0, reply)).describe()
+        remote(Line(0, reply)).describe(VERSION, 1)
 
 
 def test_the_site_s_own_settings_decide_whether_test_clips_may_leave(
@@ -463,7 +466,7 @@ def test_the_site_s_own_settings_decide_whether_test_clips_may_leave(
     assert site.answer(**ask) == {"failed": "ProtocolError"}
     write_settings(tmp_path / "settings.json", replace(settings, algorithm=2))
     pieces = asked_by("server").answer(**ask)["answer"]["pieces"]
-    assert [piece["clips"] for piece in pieces] == [5]
+    assert [len(piece["places"]) for piece in pieces] == [5]
 
 
 def test_the_server_learns_what_a_reader_of_the_round_must_know(tmp_path: Path) -> None:
@@ -478,6 +481,70 @@ def test_the_server_learns_what_a_reader_of_the_round_must_know(tmp_path: Path) 
         alone, *further = _collaborate(settings, {"north": site})["notes"]  # type: ignore[dict-item]
         assert "machine0/id_00 is alone" in alone
         assert [note in line for line in further] == ([True] if note else [])
+
+
+def test_a_server_s_error_goes_to_no_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its text may name the server's folders and other sites; the operator reads it in round.json."""
+    from thrum.federation.flare import endpoints
+
+    told: list[Any] = []
+
+    class Listening:
+        name = "north"
+
+        def __call__(self, *, timeout: float) -> Listening:
+            return self
+
+        def conclude(self, **words: Any) -> None:
+            told.append(words)
+
+    def full(*_: object) -> None:
+        raise StorageError("cannot write /srv/secret/pieces: no space left; site 'south' was lost")
+
+    monkeypatch.setattr(endpoints, "_collaborate", full)
+    monkeypatch.setattr(endpoints, "collab", SimpleNamespace(clients=[Listening()]))
+    settings = ServerSettings(tmp_path / "hub", {"north": ("fan/id_00",)})
+    write_settings(tmp_path / "settings.json", settings)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "settings.json"))
+    endpoints.ServerEndpoint().run()
+    assert told == [
+        {"state": "stopped", "outcome": {"seed": 0, "algorithm": 1, "kind": "StorageError"}}
+    ]
+    kept = json.loads((tmp_path / "hub" / "round.json").read_text())
+    assert "/srv/secret" in kept["reason"]
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(endpoints, "write_state", nowhere)
+    endpoints.ServerEndpoint().run()  # the engine tells the command that it ended
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "kept"),
+    [
+        ("done", {"seed": 3, "algorithm": 2, "kind": "x", "later": 1}, {"seed": 3, "algorithm": 2}),
+        ("stopped", {"kind": "OSError"}, {"reason": "the server stopped the round (OSError; its"}),
+        ("stopped", {"kind": "\x1b[2J"}, None),
+        ("done", {"seed": "x"}, None),
+        ("done", {"failure": "\x1b[2J", "seed": -1}, None),
+        ("done", [], None),
+        ("won", {}, None),
+        (["done"], {}, None),
+    ],
+)
+def test_only_an_end_that_is_understood_ends_a_round(
+    asked_by: Callable[[str], Any], tmp_path: Path, state: Any, outcome: Any, kept: Any
+) -> None:
+    assert asked_by("server").conclude(state=state, outcome=outcome) == {}
+    path = tmp_path / "out" / "round.json"
+    if kept is None:
+        assert not path.exists()
+        return
+    noted = json.loads(path.read_text())
+    assert noted["state"] == state
+    assert all(str(noted[name]).startswith(str(value)) for name, value in kept.items())
 
 
 # Processes

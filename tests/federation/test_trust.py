@@ -18,7 +18,7 @@ from thrum.datasets import open_dataset
 from thrum.embedders import EmbeddingStore, create_embedder
 from thrum.errors import ProtocolError, StorageError, UnknownNameError
 from thrum.federation.flare.settings import ServerSettings
-from thrum.federation.protocol import Piece
+from thrum.federation.messages import Piece, parse
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems import load_system
@@ -122,9 +122,10 @@ def test_what_sites_would_refuse_is_refused_at_the_server_before_a_round(tmp_pat
     "fingerprint", ["/../../../../../" + "f" * 48, "f" * 63, "F" * 64, "f" * 65, "f" * 64 + "\n", 7]
 )
 def test_a_fingerprint_is_hexadecimal(fingerprint: object) -> None:
-    line = {"index": 0, "key": ["Press", "id_00"], "clips": 1, "n_bytes": 8}
-    with pytest.raises(ProtocolError):
-        Piece.parse({**line, "fingerprint": fingerprint})
+    line = {"key": ["Press", "id_00"], "places": [0], "n_bytes": 8}
+    parse(Piece, {**line, "fingerprint": "f" * 64}, what="a piece")
+    with pytest.raises(ProtocolError, match="fingerprint"):
+        parse(Piece, {**line, "fingerprint": fingerprint}, what="a piece")
 
 
 # What lies on the disk

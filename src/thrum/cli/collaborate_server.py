@@ -30,12 +30,17 @@ def server(
     settings: Settings = None,
     wait: Annotated[float, typer.Option(help="Seconds that the sites may take to come.")] = 3600.0,
     timeout: Annotated[float, typer.Option(help="Seconds a site may take for an answer.")] = 600.0,
+    max_clips: Annotated[int, typer.Option(min=1, help="Clips that one site may have.")] = 200_000,
+    max_gigabytes: Annotated[
+        float, typer.Option(min=0, help="Embeddings that one site may send.")
+    ] = 200.0,
     json: Json = False,
 ) -> None:
     """Start the server, wait for the sites, run one round with them, and stop."""
     from thrum.federation.flare.kit import server_kits
     from thrum.federation.flare.rounds import serve
     from thrum.federation.flare.settings import ServerSettings, read_registry
+    from thrum.federation.members import Limits
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
     preset_settings = preset_config(preset, file=config, assignments=settings or [])
@@ -51,6 +56,7 @@ def server(
         per_machine_type=per_machine_type,
         config=preset_settings,
         answer_seconds=timeout,
+        limits=Limits(max_clips, round(max_gigabytes * 1e9)),
     )
     with console.progress(quiet=json) as progress:
         outcome = serve(

@@ -112,7 +112,7 @@ class EmbeddingStore:
         raise StorageError(f"{self.folder} holds no embeddings yet")
 
     def missing(self, clips: Sequence[Clip], settings: Mapping[str, Any]) -> list[Clip]:
-        """Return the clips that are not here, or whose file or settings are not what they were."""
+        """Return the clips that are not here whole, or whose file or settings are not what they were."""
         wanted = self._made_by(settings)
         return [clip for clip in clips if not self._holds(clip, wanted)]
 
@@ -190,6 +190,13 @@ class EmbeddingStore:
             self._sound.add(path)
         return shard.rows()
 
+    def _is_sound(self, shard: Shard) -> bool:
+        try:
+            self._rows(shard.path)
+        except DamagedError:
+            return False
+        return True
+
     def _made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {**settings, "dtype": self.dtype}
 
@@ -199,7 +206,7 @@ class EmbeddingStore:
             return False
         shard, entry = place
         current = entry_of(clip, offset=entry.offset, frames=entry.frames)
-        return shard.settings == settings and entry == current
+        return shard.settings == settings and entry == current and self._is_sound(shard)
 
     def _write(
         self, entries: Sequence[Entry], pieces: Sequence[Frames], settings: Mapping[str, Any]

@@ -13,7 +13,7 @@ from thrum.embedders.base import Embedder
 from thrum.embedders.store import EmbeddingStore
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
-from thrum.federation.protocol import Algorithm, MachineKey
+from thrum.federation.messages import Algorithm, MachineKey
 from thrum.federation.server import Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import release
@@ -116,6 +116,7 @@ def simulate(
             embeddings=embeddings,
         )
         site.prepare()
+        site.forget()
         sites.append(site)
         if progress is not None:
             progress("embedding at the sites", number, len(groups))
@@ -147,7 +148,8 @@ def simulate(
     write_results(folder / "results.csv", results)
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
-    notes = [*notes_of(outcome.alone, invertible=embedder.invertible), *outcome.damaged]
+    notes = [*notes_of(outcome.alone, invertible=embedder.invertible), *outcome.notes]
+    notes += [f"site {site.name!r} refused: {text}" for site in sites for text in site.refused]
     return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 

@@ -11,7 +11,7 @@ The JSON is written last: a piece without it has not arrived.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.errors import StorageError
-from thrum.federation.protocol import Piece, checked_name
+from thrum.federation.messages import Piece, Split, checked_name
 
 Clips = list[NDArray[np.float16]]
 """The frames (T, D) of each clip."""
@@ -42,7 +42,7 @@ class PieceStore:
         self.damaged: list[str] = []
         """What was found damaged so far, in words."""
 
-    def clips(self, site: str, split: str, piece: Piece) -> Clips | None:
+    def clips(self, site: str, split: Split, piece: Piece) -> Clips | None:
         """Return the clips of a piece, memory-mapped; None where it has not come, or is damaged now.
 
         A damaged piece is named, in `damaged` and as a warning in the log, and removed.
@@ -67,7 +67,7 @@ class PieceStore:
     def keep(
         self,
         site: str,
-        split: str,
+        split: Split,
         piece: Piece,
         embeddings: NDArray[Any],
         lengths: Sequence[int],
@@ -77,6 +77,29 @@ class PieceStore:
         checksum = storage.write_array(array_path, embeddings)
         storage.write_sealed(list_path, {"lengths": list(lengths), "sha256": checksum})
 
-    def _paths(self, site: str, split: str, piece: Piece) -> tuple[Path, Path]:
+    def keep_only(self, listed: Mapping[str, Mapping[Split, Sequence[Piece]]]) -> None:
+        """Remove whatever no site lists any more: of clips that were deleted, of sites that have left.
+
+        Parameters
+        ----------
+        listed
+            For each site of the round, and each split that is collected, its pieces.
+        """
+        wanted = {
+            path
+            for site, splits in listed.items()
+            for split, pieces in splits.items()
+            for piece in pieces
+            for path in self._paths(site, split, piece)
+        }
+        # The list of a piece goes before its array: without it the array does not count.
+        for path in sorted(self.folder.rglob("*"), key=lambda path: path.suffix != ".json"):
+            if path.is_file() and path not in wanted:
+                path.unlink()
+        for folder in sorted(self.folder.rglob("*"), reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _paths(self, site: str, split: Split, piece: Piece) -> tuple[Path, Path]:
         folder = self.folder / checked_name(site) / split
         return folder / f"{piece.fingerprint}.npy", folder / f"{piece.fingerprint}.json"

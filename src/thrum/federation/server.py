@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import FederationError, ProtocolError, StorageError
-from thrum.federation.pieces import PieceStore
-from thrum.federation.protocol import (
+from thrum.federation.chunks import parse_chunk
+from thrum.federation.members import (
+    Limits,
+    Member,
+    check_consent,
+    check_members,
+    member_of,
+    pieces_of,
+)
+from thrum.federation.messages import (
     VERSION,
+    Acknowledgement,
     Algorithm,
     MachineKey,
     Message,
     Piece,
-    SiteHandle,
-    checked_name,
-    parse_chunk,
+    Split,
+    parse,
 )
+from thrum.federation.pieces import Clips, PieceStore
+from thrum.federation.protocol import SiteHandle
 from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
@@ -39,35 +49,10 @@ from thrum.training import device_of
 from thrum.types import Progress
 
 PARALLEL_SITES = 8
+_SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
-
-@dataclass(frozen=True)
-class Member:
-    """A site that takes part, as the server has registered it.
-
-    Parameters
-    ----------
-    name
-        The site's name; deployed, the one in its certificate.
-    machines
-        Its machines and the number of training and test clips of each.
-    stack_frames, stack_hop
-        How its embedder's frames are stacked to inputs of the classifier.
-    embedder
-        The settings of its embedder.
-    invertible
-        Whether its embeddings can be turned back into sound.
-    algorithm
-        What it allows: under 1 no test clip leaves it.
-    """
-
-    name: str
-    machines: Mapping[MachineKey, tuple[int, int]]
-    stack_frames: int
-    stack_hop: int
-    embedder: Mapping[str, Any]
-    invertible: bool
-    algorithm: int
+Listed = dict[str, dict[Split, list[Piece]]]
+"""The pieces of each site and split."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +70,26 @@ class Outcome:
         Machine IDs that had nothing to be told apart from.
     damaged
         What was found damaged at the server and made again, in words.
+    refused
+        Sites that refused what they were sent.
     """
 
     members: Sequence[Member]
     classifiers: Mapping[str, IDClassifier]
     alone: Sequence[MachineKey]
     damaged: Sequence[str] = ()
+    refused: Sequence[str] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of what went wrong in a round that was finished all the same."""
+        return [
+            *self.damaged,
+            *(
+                f"site {name!r} refused what it was sent; why is shown there"
+                for name in self.refused
+            ),
+        ]
 
 
 class Server:
@@ -110,6 +109,8 @@ class Server:
         Train one classifier a machine type, as the paper's experiments do, instead of one for all.
     registry
         Which machines each site may speak for. None binds a machine to the first site that claims it.
+    limits
+        What one site may send.
     progress
         Told how far the round has come.
     """
@@ -123,6 +124,7 @@ class Server:
         device: str = "auto",
         per_machine_type: bool = False,
         registry: Mapping[str, Sequence[MachineKey]] | None = None,
+        limits: Limits | None = None,
         progress: Progress | None = None,
     ) -> None:
         config.require_shareable()
@@ -133,6 +135,7 @@ class Server:
         self.device = device
         self.per_machine_type = per_machine_type
         self.registry = registry
+        self.limits = limits or Limits()
         self.progress = progress
 
     def collaborate(self, sites: Mapping[str, SiteHandle], *, algorithm: Algorithm = 1) -> Outcome:
@@ -144,10 +147,11 @@ class Server:
             Where two sites claim one machine ID, use different embedders, or a message is wrong.
         """
         with _locked(self.folder):
-            members = self._register(sites)
-            _refuse_without_consent(members, algorithm)
+            members = self._register(sites, algorithm)
             shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
-            pools = self._collect(sites, members, "train")
+            listed = self._listed(sites, members, _SPLITS[algorithm])
+            self.pieces.keep_only(listed)
+            pools = self._collect(sites, members, listed, "train")
             groups, alone = groups_of(pools, per_machine_type=self.per_machine_type)
             classifiers = {}
             for group, keys in groups.items():
@@ -155,8 +159,8 @@ class Server:
                 classifiers[group] = train_classifier(
                     pool,
                     self.config,
-                    stack_frames=members[0].stack_frames,
-                    stack_hop=members[0].stack_hop,
+                    stack_frames=members[0].description.stack_frames,
+                    stack_hop=members[0].description.stack_hop,
                     seed=self.seed,
                     device=self.device,
                     checkpoint=self.folder / "training" / f"{group}.safetensors",
@@ -164,77 +168,82 @@ class Server:
                 )
                 classifiers[group].save(self.folder / "classifiers" / group)
             if algorithm == 1:
-                self._send_classifiers(sites, members, classifiers, groups)
+                refused = self._send_classifiers(sites, members, classifiers, groups)
             else:
-                self._send_scores(sites, members, classifiers, groups, pools)
-        return Outcome(members, classifiers, alone, list(self.pieces.damaged))
+                test = self._collect(sites, members, listed, "test")
+                refused = self._send_scores(sites, members, classifiers, groups, pools, test)
+        return Outcome(members, classifiers, alone, list(self.pieces.damaged), refused)
 
-    def _register(self, sites: Mapping[str, SiteHandle]) -> list[Member]:
+    def _register(self, sites: Mapping[str, SiteHandle], algorithm: Algorithm) -> list[Member]:
         """Ask every site what it has, and refuse what cannot be joined."""
         if not sites:
             raise FederationError("no site takes part; wanted at least one")
-        answers = self._ask_all({name: site.describe for name, site in sites.items()}, "joining")
-        members = [_member(name, answer) for name, answer in answers.items()]
-        owners: dict[MachineKey, str] = {}
-        for member in members:
-            allowed = None if self.registry is None else set(self.registry.get(member.name, ()))
-            for key in member.machines:
-                if allowed is not None and key not in allowed:
-                    raise FederationError(
-                        f"site {member.name!r} speaks for {'/'.join(key)}, which is not registered to it"
-                    )
-                if key in owners:
-                    raise FederationError(
-                        f"sites {owners[key]!r} and {member.name!r} both claim machine ID "
-                        f"{'/'.join(key)}: an ID belongs to one site; rename one of the folders"
-                    )
-                owners[key] = member.name
-        first = members[0]
-        for member in members[1:]:
-            if (member.embedder, member.stack_frames, member.stack_hop) != (
-                first.embedder,
-                first.stack_frames,
-                first.stack_hop,
-            ):
-                raise FederationError(
-                    f"sites {first.name!r} and {member.name!r} use different embedders "
-                    f"({dict(first.embedder)} and {dict(member.embedder)}): all must use the same"
-                )
+        answers = self._ask_all(
+            {name: partial(site.describe, VERSION, algorithm) for name, site in sites.items()},
+            "joining",
+        )
+        members = [member_of(name, answer, self.limits) for name, answer in answers.items()]
+        check_members(members, self.registry)
+        check_consent(members, algorithm)
         return members
 
+    def _listed(
+        self, sites: Mapping[str, SiteHandle], members: Sequence[Member], splits: Sequence[Split]
+    ) -> Listed:
+        """Ask every site for the pieces that it has, of each split; no more than it may send."""
+        listed: Listed = {member.name: {} for member in members}
+        for split in splits:
+            answers = self._ask_all(
+                {member.name: partial(sites[member.name].manifest, split) for member in members},
+                f"listing {split} embeddings",
+            )
+            for member in members:
+                listed[member.name][split] = pieces_of(member, answers[member.name], split)
+        for name, own in listed.items():
+            n_bytes = sum(piece.n_bytes for pieces in own.values() for piece in pieces)
+            if n_bytes > self.limits.n_bytes:
+                raise ProtocolError(
+                    f"site {name!r} wants to send {n_bytes:,} bytes, {self.limits.n_bytes:,} are "
+                    f"allowed to a site (--max-gigabytes)"
+                )
+        return listed
+
     def _collect(
-        self, sites: Mapping[str, SiteHandle], members: Sequence[Member], split: str
-    ) -> dict[MachineKey, list[NDArray[np.float16]]]:
+        self,
+        sites: Mapping[str, SiteHandle],
+        members: Sequence[Member],
+        listed: Listed,
+        split: Split,
+    ) -> dict[MachineKey, Clips]:
         """Fetch the pieces of `split` that are not there yet; return the frames (T, D) of every clip."""
         done = 0
 
-        def collect_site(member: Member) -> dict[MachineKey, list[NDArray[np.float16]]]:
+        def collect_site(member: Member) -> dict[MachineKey, Clips]:
             nonlocal done
-            site = sites[member.name]
-            pieces = [Piece.parse(line) for line in site.manifest(split)["pieces"]]
-            clips: dict[MachineKey, list[NDArray[np.float16]]] = {}
-            for piece in pieces:
-                if piece.key not in member.machines:
-                    raise ProtocolError(
-                        f"site {member.name!r} sent embeddings of {'/'.join(piece.key)}, "
-                        f"which it did not register"
-                    )
-                clips.setdefault(piece.key, []).extend(self._fetch(site, member, split, piece))
+            clips: dict[MachineKey, list[tuple[int, NDArray[np.float16]]]] = {}
+            for piece in listed[member.name][split]:
+                own = self._fetch(sites[member.name], member, split, piece)
+                clips.setdefault(piece.key, []).extend(zip(piece.places, own, strict=True))
             done += 1
             self._tell(f"collecting {split} embeddings", done, len(members))
-            return clips
+            return {  # in the order that they have at the site
+                key: [frames for _, frames in sorted(own, key=lambda placed: placed[0])]
+                for key, own in clips.items()
+            }
 
         with ThreadPoolExecutor(PARALLEL_SITES) as executor:
             collected = list(executor.map(collect_site, members))
         return dict(sorted((key, clips) for site in collected for key, clips in site.items()))
 
-    def _fetch(
-        self, site: SiteHandle, member: Member, split: str, piece: Piece
-    ) -> list[NDArray[np.float16]]:
+    def _fetch(self, site: SiteHandle, member: Member, split: Split, piece: Piece) -> Clips:
         """Return the clips (T, D) of a piece, from disk where it has already arrived."""
         clips = self.pieces.clips(member.name, split, piece)
         if clips is None:
-            embeddings, lengths = parse_chunk(site.chunk(split, piece.index), piece)
+            embeddings, lengths = parse_chunk(
+                site.chunk(split, piece.fingerprint),
+                piece,
+                dimensions=member.description.dimensions,
+            )
             self.pieces.keep(member.name, split, piece, embeddings, lengths)
             clips = self.pieces.clips(member.name, split, piece)
         if clips is None:
@@ -250,17 +259,26 @@ class Server:
         members: Sequence[Member],
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
-    ) -> None:
-        """Send each site the classifier of its groups; the machines of others are not named there."""
+    ) -> list[str]:
+        """Send each site the classifier of its groups; the machines of others are not named there.
+
+        Returns the names of the sites that refused one, as `_send_scores` does.
+        """
+        refused = []
         for number, member in enumerate(members, start=1):
+            kept = True
             for group, classifier in classifiers.items():
                 if any(key in groups[group] for key in member.machines):
                     state, description = classifier.message()
                     keys = _own_keys(classifier.keys, member)
-                    sites[member.name].accept_classifier(
+                    answer = sites[member.name].accept_classifier(
                         state, {**description, "keys": keys, "group": group}
                     )
+                    kept &= _accepted(answer, member)
+            if not kept:
+                refused.append(member.name)
             self._tell("sending the classifier", number, len(members))
+        return refused
 
     def _send_scores(
         self,
@@ -268,18 +286,24 @@ class Server:
         members: Sequence[Member],
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
-        train: Mapping[MachineKey, list[NDArray[np.float16]]],
-    ) -> None:
-        test = self._collect(sites, members, "test")
+        train: Mapping[MachineKey, Clips],
+        test: Mapping[MachineKey, Clips],
+    ) -> list[str]:
         group_of = {key: group for group, keys in groups.items() for key in keys}
+        refused = []
         for number, member in enumerate(members, start=1):
+            kept = True
             for key in member.machines:
                 if key not in group_of:
                     continue
                 classifier = classifiers[group_of[key]].to(device_of(self.device))
                 scores = score_machine(classifier, key, train[key], test.get(key, []))
-                sites[member.name].accept_scores({"key": list(key), **scores.message()})
+                answer = sites[member.name].accept_scores({"key": list(key), **scores.message()})
+                kept &= _accepted(answer, member)
+            if not kept:
+                refused.append(member.name)
             self._tell("scoring at the server", number, len(members))
+        return refused
 
     def _ask_all(self, calls: Mapping[str, Any], stage: str) -> dict[str, Message]:
         """Make the calls side by side; answers in the order of the site names."""
@@ -298,38 +322,9 @@ class Server:
             self.progress(stage, done, total)
 
 
-def _member(name: str, answer: Message) -> Member:
-    """Read a site's description of itself."""
-    if answer.get("protocol") != VERSION:
-        raise ProtocolError(
-            f"site {name!r} speaks protocol {answer.get('protocol')!r}, this server {VERSION}: "
-            f"install the same version of thrum everywhere"
-        )
-    try:
-        machines = {
-            (checked_name(str(machine)), checked_name(str(machine_id))): (int(train), int(test))
-            for machine, machine_id, train, test in answer["machines"]
-        }
-        return Member(
-            name,
-            machines,
-            int(answer["stack_frames"]),
-            int(answer["stack_hop"]),
-            json.loads(json.dumps(answer["embedder"])),
-            bool(answer["invertible"]),
-            int(answer["algorithm"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError(f"the description of site {name!r} is not understood") from error
-
-
-def _refuse_without_consent(members: Sequence[Member], algorithm: Algorithm) -> None:
-    unwilling = [member.name for member in members if member.algorithm < algorithm]
-    if unwilling:
-        raise FederationError(
-            f"Algorithm 2 needs the test clips' embeddings, which do not leave {', '.join(unwilling)}: "
-            f"run Algorithm 1, or start the client there with --algorithm 2"
-        )
+def _accepted(answer: Message, member: Member) -> bool:
+    what = f"the acknowledgement of site {member.name!r}"
+    return parse(Acknowledgement, answer, what=what).accepted
 
 
 def _own_keys(keys: Sequence[MachineKey], member: Member) -> list[list[str]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-import secrets
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +17,28 @@ from thrum.embedders.base import Embedder
 from thrum.embedders.logmel import LogMel
 from thrum.embedders.store import EmbeddingStore, embed_into
 from thrum.errors import DataError, ProtocolError
+from thrum.federation.chunks import chunk_content, chunk_message
+from thrum.federation.cutting import Cutter
 from thrum.federation.ledger import Ledger
-from thrum.federation.protocol import (
+from thrum.federation.messages import (
     VERSION,
+    Acknowledgement,
     Algorithm,
+    ChunkQuestion,
+    ClassifierQuestion,
+    Description,
+    Hello,
+    Machine,
     MachineKey,
+    Manifest,
+    ManifestQuestion,
     Message,
     Piece,
+    ScoresQuestion,
+    Split,
     checked_name,
-    chunk_content,
-    chunk_message,
+    parse,
+    plain,
 )
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
@@ -43,8 +54,12 @@ from thrum.systems.embedding_sharing.pool import Frames
 from thrum.training import device_of
 from thrum.types import Clip, Progress, Scores, group_by_machine, names_of
 
-CLIPS_PER_PIECE = 16
-_SPLITS: dict[Algorithm, tuple[str, ...]] = {1: ("train",), 2: ("train", "test")}
+MOST_GROUPS = 256
+"""Classifiers that a site keeps of one round: one a machine type."""
+MOST_REFUSALS = 20
+_SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,13 +139,18 @@ class Site:
         self.folder = folder
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.progress = progress
+        self.told: Hello | None = None
+        """What the server said of the round when it asked last."""
+        self._cut: dict[Split, dict[str, tuple[Piece, list[Clip]]]] = {}
         self._embeddings = (
             EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings
         )
         self._logmel = EmbeddingStore(folder / "logmel")
-        self._secret = folder / "fingerprint.key"
+        self._cutter = Cutter(folder / "fingerprint.key")
         self._names = names_of(self.machines)
         for key in self.machines:
+            for part in key:
+                checked_name(part)
             if not self._clips(key, "train"):
                 raise DataError(
                     f"site {name!r}: {'/'.join(key)} has no normal training clips; "
@@ -146,25 +166,31 @@ class Site:
             embed_into(self._logmel, clips, LogMel(), progress=self.progress)
         train = [clip for clip in clips if clip.split == "train"]
         write_takings(self.folder, takings_of(train))
-        if not self._secret.exists():
-            storage.write_bytes(self._secret, secrets.token_bytes(32))
+        self._cutter.prepare()
+        self._cut.clear()
 
     # What leaves the site
 
-    def describe(self) -> Message:
+    def describe(self, protocol: Sequence[int], algorithm: int) -> Message:
         """Say which machines the site has, how many clips of each, and which embedder it uses."""
-        message = {
-            "protocol": VERSION,
-            "machines": [
-                [*key, len(self._clips(key, "train")), len(self._clips(key, "test"))]
-                for key in self.machines
-            ],
-            "embedder": self.embedder.settings,
-            "stack_frames": self.embedder.stack_frames,
-            "stack_hop": self.embedder.stack_hop,
-            "invertible": self.embedder.invertible,
-            "algorithm": self.algorithm,
-        }
+        asked = {"protocol": protocol, "algorithm": algorithm}
+        self.told = parse(Hello, asked, what="what the server says of the round")
+        first = next(iter(self.machines))
+        message = plain(
+            Description(
+                VERSION,
+                [
+                    Machine(*key, len(self._clips(key, "train")), len(self._clips(key, "test")))
+                    for key in self.machines
+                ],
+                self.embedder.settings,
+                int(self.frames(self._clips(first, "train")[:1])[0].shape[1]),
+                self.embedder.stack_frames,
+                self.embedder.stack_hop,
+                self.embedder.invertible,
+                self.algorithm,
+            )
+        )
         embedder = type(self.embedder).__name__
         if self.embedder.invertible:
             embedder += ", which can be turned back into sound"
@@ -173,24 +199,31 @@ class Site:
 
     def manifest(self, split: str) -> Message:
         """List the pieces of embeddings of a split."""
-        message = {"pieces": [piece.message() for piece, _ in self._pieces(split)]}
+        asked = parse(ManifestQuestion, {"split": split}, what="the question for pieces")
+        self._cut.pop(asked.split, None)
+        message = plain(Manifest([piece for piece, _ in self._pieces(asked.split).values()]))
         self._record_text("manifest", split, message)
         return message
 
-    def chunk(self, split: str, index: int) -> Message:
+    def chunk(self, split: str, fingerprint: str) -> Message:
         """Hand over one piece of embeddings, after it has passed `release` and stands in the ledger."""
-        pieces = self._pieces(split)
-        if not 0 <= index < len(pieces):
+        asked = parse(
+            ChunkQuestion,
+            {"split": split, "fingerprint": fingerprint},
+            what="the question for a piece",
+        )
+        found = self._pieces(asked.split).get(asked.fingerprint)
+        if found is None:
             raise ProtocolError(
-                f"site {self.name!r} has no piece {index} of {split!r} to hand over"
+                f"site {self.name!r} has no piece {asked.fingerprint[:12]}… of {split!r} to hand over"
             )
-        piece, clips = pieces[index]
+        piece, clips = found
         released = [release(frames) for frames in self.frames(clips)]
         message = chunk_message(np.concatenate(released), [len(frames) for frames in released])
         self.ledger.record(
             "embeddings",
-            f"{'/'.join(piece.key)}, {split}, piece {index}",
-            clips=piece.clips,
+            f"{'/'.join(piece.key)}, {split}, piece {piece.fingerprint[:12]}",
+            clips=len(clips),
             n_bytes=len(chunk_content(message["embeddings"], message["lengths"])),
             sha256=message["sha256"],
             invertible=self.embedder.invertible,
@@ -201,31 +234,50 @@ class Site:
         """Forget what came down in an earlier round; a new one may be of another kind."""
         for name in ("classifiers", "received"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._refusals.unlink(missing_ok=True)
 
     def accept_classifier(self, state: Message, description: Message) -> Message:
-        """Keep the trained ID classifier of a group of machines (Algorithm 1)."""
-        folder = self.folder / "classifiers" / checked_name(str(description["group"]))
-        IDClassifier.from_message(state, description).save(folder)
-        return self._acknowledge(f"classifier {folder.name}")
+        """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
+
+        def keep() -> str:
+            self._require_round_of(1, "an ID classifier")
+            asked = {"state": state, "description": description}
+            what = parse(ClassifierQuestion, asked, what="the classifier").description
+            folder = self.folder / "classifiers" / what.group
+            if not folder.exists() and len(list(folder.parent.glob("*"))) >= MOST_GROUPS:
+                raise ProtocolError(f"more than {MOST_GROUPS} classifiers were sent in one round")
+            classifier = IDClassifier.from_message(state, plain(what)).to(self.device)
+            self._try(classifier)
+            classifier.save(folder)
+            return f"classifier {folder.name}"
+
+        return self._kept("a classifier", keep)
 
     def accept_scores(self, scores: Message) -> Message:
         """Keep the scores that the server computed for one machine (Algorithm 2)."""
-        machine, machine_id = scores["key"]
-        key = (str(machine), str(machine_id))
-        if key not in self.machines:
-            raise ProtocolError(
-                f"site {self.name!r} was sent scores of {'/'.join(key)}, not its own"
-            )
-        own = MachineScores.parse(scores)
-        wanted = len(self._clips(key, "train")), len(self._clips(key, "test"))
-        came = len(own.train_identified), len(own.test_identified)
-        if came != wanted:
-            raise ProtocolError(
-                f"site {self.name!r} was sent {came[0]} + {came[1]} scores of "
-                f"{'/'.join(key)}, wanted {wanted[0]} + {wanted[1]}"
-            )
-        storage.write_json(self._received_path(key), own.message())
-        return self._acknowledge(f"scores of {'/'.join(key)}")
+
+        def keep() -> str:
+            self._require_round_of(2, "scores")
+            came = parse(ScoresQuestion, {"scores": scores}, what="the scores").scores
+            name, clips = "/".join(came.key), self.machines.get(came.key)
+            if clips is None:
+                raise ProtocolError(f"scores of {name} were sent, which is not this site's")
+            own = MachineScores.parse(plain(came))
+            wanted = len(self._clips(came.key, "train")), len(self._clips(came.key, "test"))
+            sent = len(own.train_identified), len(own.test_identified)
+            if sent != wanted:
+                raise ProtocolError(
+                    f"{sent[0]} + {sent[1]} scores of {name} were sent, wanted {wanted[0]} + {wanted[1]}"
+                )
+            storage.write_json(self._received_path(came.key), own.message())
+            return f"scores of {name}"
+
+        return self._kept("scores", keep)
+
+    @property
+    def refused(self) -> list[str]:
+        """What the site refused of what came down in this round, and why."""
+        return list(storage.read_json(self._refusals)) if self._refusals.exists() else []
 
     # What stays
 
@@ -278,40 +330,62 @@ class Site:
         heard = all(clip.row is None for own in self.machines.values() for clip in own)
         return heard and not isinstance(self.embedder, LogMel)
 
-    def _pieces(self, split: str) -> list[tuple[Piece, list[Clip]]]:
-        """Cut the clips of a split into pieces of one machine ID each, in the order of the clips."""
+    def _pieces(self, split: Split) -> dict[str, tuple[Piece, list[Clip]]]:
+        """Cut the clips of a split into pieces of one machine ID each; by fingerprint, and cut once."""
         if split not in _SPLITS[self.algorithm]:
             raise ProtocolError(
                 f"the server asked for the {split!r} clips; under Algorithm {self.algorithm} only "
                 f"{' and '.join(_SPLITS[self.algorithm])} clips' embeddings leave site {self.name!r}"
             )
-        pieces: list[tuple[Piece, list[Clip]]] = []
-        for key in self.machines:
-            clips = self._clips(key, split)
-            for start in range(0, len(clips), CLIPS_PER_PIECE):
-                chosen = clips[start : start + CLIPS_PER_PIECE]
-                values = sum(frames.size for frames in self.frames(chosen))
-                fingerprint = self._fingerprint(key, chosen)
-                piece = Piece(len(pieces), key, len(chosen), 2 * values, fingerprint)
-                pieces.append((piece, chosen))
-        return pieces
+        if split not in self._cut:
+            pieces: dict[str, tuple[Piece, list[Clip]]] = {}
+            for key in self.machines:
+                clips = self._clips(key, split)
+                made = self._cutter.pieces(key, self.frames(clips), self.embedder.settings)
+                pieces |= {
+                    piece.fingerprint: (piece, [clips[place] for place in piece.places])
+                    for piece in made
+                }
+            self._cut[split] = pieces
+        return self._cut[split]
 
-    def _fingerprint(self, key: MachineKey, clips: Sequence[Clip]) -> str:
-        """Return what changes whenever the embeddings of these clips would.
+    def _require_round_of(self, algorithm: Algorithm, what: str) -> None:
+        """Refuse what the round, or this site, does not have."""
+        allowed = {1, self.algorithm}
+        if self.told is not None:
+            allowed &= {self.told.algorithm}
+        if algorithm not in allowed:
+            raise ProtocolError(
+                f"{what} came, which Algorithm {algorithm} has: not this round, or not this site"
+            )
 
-        Keyed with a secret of the site, so that nobody can try out which names and sizes give it.
-        """
-        files = [(clip.path.stat().st_size, clip.path.stat().st_mtime_ns) for clip in clips]
-        names = [(clip.name, clip.channel, clip.row) for clip in clips]
-        content = json.dumps([self.embedder.settings, key, files, names])
-        return hmac.digest(self._secret.read_bytes(), content.encode(), "sha256").hex()
+    def _try(self, classifier: IDClassifier) -> None:
+        """Refuse a classifier of other machines or embeddings than these, or without an answer to them."""
+        own = [key for key in self.machines if key in classifier.keys]
+        if not own:
+            raise ProtocolError("a classifier came that tells none of this site's machines apart")
+        for key in own:
+            (frames,) = self.frames(self._clips(key, "train")[:1])
+            classifier.require_usable(release(frames))
 
     def _received_path(self, key: MachineKey) -> Path:
         return self.folder / "received" / f"{self._names[key]}.json"
 
-    def _acknowledge(self, what: str) -> Message:
-        message = {"accepted": what}
-        self._record_text("acknowledgement", what, message)
+    @property
+    def _refusals(self) -> Path:
+        return self.folder / "refused.json"
+
+    def _kept(self, what: str, keep: Callable[[], str]) -> Message:
+        """Keep what came down, or refuse it and go on without: the site then has its own scores."""
+        accepted = True
+        try:
+            what = keep()
+        except ProtocolError as error:
+            accepted = False
+            _log.warning("refused: %s", error)
+            storage.write_json(self._refusals, [*self.refused, str(error)][-MOST_REFUSALS:])
+        message = plain(Acknowledgement(what, accepted))
+        self._record_text("acknowledgement", what if accepted else f"{what}: refused", message)
         return message
 
     def _record_text(self, what: str, detail: str, message: Message) -> None:

@@ -2,15 +2,17 @@
 
 The engine builds these two classes from the job's description, without arguments; all they know
 they read from the settings of their own machine. Over the wire goes one question at a time, by
-name, out of `SITE_METHODS`. Who asks and who answers is what the certificates say: neither name is
-part of a message.
+name, out of `thrum.federation.protocol.QUESTIONS`. Who asks and who answers is what the
+certificates say: neither name is part of a message.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from nvflare.collab import CollabCallError, collab
@@ -23,7 +25,8 @@ from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_s
 from thrum.federation.flare.state import ProgressLog, write_state
 from thrum.federation.inprocess import notes_of
 from thrum.federation.ledger import Ledger
-from thrum.federation.protocol import SITE_METHODS, Message
+from thrum.federation.messages import Conclusion, Failure, Message, parse, plain
+from thrum.federation.protocol import QUESTIONS, answer
 from thrum.federation.server import PARALLEL_SITES, Server
 from thrum.federation.site import Site
 
@@ -65,18 +68,35 @@ class SiteEndpoint:
         if not _asked_by_the_server():
             return {}
         try:
-            if question not in SITE_METHODS:
-                raise ProtocolError(f"the server asked {question!r}, which no site answers")
-            return {"answer": getattr(self._opened(), question)(**arguments)}
+            site = self._opened()
+            before = site.told
+            given = {"answer": answer(site, question, arguments)}
+            if site.told is not before:
+                self._note("running")
+            return given
         except Exception as error:  # noqa: BLE001 - let through, it would carry its traceback away
-            _log.exception("question %r could not be answered", question)
-            return self._failed(question, error)
+            asked = question if str(question) in QUESTIONS else "an unknown question"
+            _log.exception("%s could not be answered", asked)
+            return self._failed(asked, error)
 
     @collab.publish
     def conclude(self, state: str, outcome: dict) -> dict:  # type: ignore[type-arg]
-        """Hear how the round ended."""
-        if _asked_by_the_server():
-            self._note(state, **outcome)
+        """Hear how the round ended; what is no such message is no end."""
+        if not _asked_by_the_server():
+            return {}
+        try:
+            told = {**outcome, "state": state}
+            end = parse(Conclusion, told, what="what the server says of the end of the round")
+        except (ProtocolError, TypeError):
+            _log.exception("the end of the round was not understood")
+            return {}
+        if end.state == "done":
+            self._note("done", seed=end.seed, algorithm=end.algorithm)
+        else:
+            self._note(
+                "stopped",
+                reason=f"the server stopped the round ({end.kind}; its operator sees why)",
+            )
         return {}
 
     def _opened(self) -> Site:
@@ -110,6 +130,9 @@ class SiteEndpoint:
         return {"failed": kind}
 
     def _note(self, state: str, **details: Any) -> None:
+        told = self._site.told if self._site else None
+        if told is not None:
+            details["told"] = {"protocol": list(told.protocol), "algorithm": told.algorithm}
         write_state(read_settings(SiteSettings).out, state, **details, **self._failure)
 
 
@@ -131,17 +154,17 @@ class RemoteSite:
         self._proxy = proxy
         self._answer_seconds = answer_seconds
 
-    def describe(self) -> Message:
+    def describe(self, protocol: Sequence[int], algorithm: int) -> Message:
         """Ask which machines the site has and which embedder it uses."""
-        return self._ask("describe")
+        return self._ask("describe", protocol=list(protocol), algorithm=algorithm)
 
     def manifest(self, split: str) -> Message:
         """Ask which pieces of embeddings there are."""
         return self._ask("manifest", split=split)
 
-    def chunk(self, split: str, index: int) -> Message:
+    def chunk(self, split: str, fingerprint: str) -> Message:
         """Ask for one piece."""
-        return self._ask("chunk", split=split, index=index)
+        return self._ask("chunk", split=split, fingerprint=fingerprint)
 
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Send the ID classifier down."""
@@ -174,13 +197,16 @@ class RemoteSite:
                 f"site {self.name!r} was lost: {question!r} failed {ATTEMPTS} times, at last because "
                 f"{failure.cause}; see that thrum collaborate client runs there"
             ) from failure
-        if "answer" not in reply:
-            kind = reply.get("failed", "it does not say of what kind")
-            raise FederationError(
-                f"site {self.name!r} could not answer {question!r} ({kind}); the reason is shown there"
-            )
-        answer: Message = reply["answer"]
-        return answer
+        if isinstance(reply, dict) and "answer" in reply:
+            given: Message = reply["answer"]
+            return given
+        try:
+            kind = parse(Failure, reply, what="a failure").failed
+        except ProtocolError:
+            kind = "it does not say of what kind"
+        raise FederationError(
+            f"site {self.name!r} could not answer {question!r} ({kind}); the reason is shown there"
+        )
 
 
 class ServerEndpoint:
@@ -203,12 +229,15 @@ class ServerEndpoint:
             outcome = _collaborate(settings, sites)
         except Exception as error:
             reason = str(error) if isinstance(error, ThrumError) else type(error).__name__
-            _farewell(sites, "stopped", {"reason": f"the server stopped the round: {reason}"})
-            write_state(settings.out, "stopped", reason=reason)
+            with suppress(
+                ThrumError
+            ):  # where the disk is full, the engine still says that it ended
+                write_state(settings.out, "stopped", reason=reason)
+            _farewell(sites, Conclusion("stopped", kind=type(error).__name__))
             if not isinstance(error, ThrumError):
                 raise
         else:
-            _farewell(sites, "done", {"seed": settings.seed, "algorithm": settings.algorithm})
+            _farewell(sites, Conclusion("done", settings.seed, settings.algorithm))
             write_state(settings.out, "done", **outcome)
 
 
@@ -223,6 +252,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         device=settings.device,
         per_machine_type=settings.per_machine_type,
         registry=settings.keys,
+        limits=settings.limits,
         progress=ProgressLog(settings.out),
     )
     outcome = server.collaborate(sites, algorithm=settings.algorithm)
@@ -234,12 +264,19 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         "alone": ["/".join(key) for key in outcome.alone],
         "notes": [
             *notes_of(outcome.alone, invertible=outcome.members[0].invertible),
-            *outcome.damaged,
+            *outcome.notes,
         ],
     }
 
 
-def _farewell(sites: dict[str, RemoteSite], state: str, outcome: Message) -> None:
+def _farewell(sites: dict[str, RemoteSite], end: Conclusion) -> None:
+    """Tell every site how the round ended: of an error no more than its kind.
+
+    Its text may name the server's folders, or other sites.
+    """
+    outcome = plain(end)
+    state = outcome.pop("state")
+
     def tell(site: RemoteSite) -> None:
         try:
             site.conclude(state, outcome)

@@ -142,8 +142,10 @@ def take_part(
         results = [row for own in scores for row in site_results(own, told["seed"])]
         write_results(settings.out / "results.csv", results)
         _wait(lambda: not engine.busy(), engine, LINGER_SECONDS)
-    alone = [own.key for own in scores if "collaborative" not in own.scores]
-    return results, notes_of(alone, invertible=site.embedder.invertible)
+    refused = [f"refused what the server sent: {text}" for text in site.refused]
+    without = [own.key for own in scores if "collaborative" not in own.scores]
+    notes = notes_of([] if refused else without, invertible=site.embedder.invertible)
+    return results, [*refused, *notes]
 
 
 def _follow(
@@ -210,11 +212,20 @@ def _wait(condition: Callable[[], bool], engine: Engine, seconds: float) -> bool
 def _told(state: dict[str, Any]) -> str:
     line = {
         "waiting": "waiting for the round to begin",
-        "running": "the round runs",
+        "running": _running(state.get("told")),
         "stopped": f"{state.get('reason')}; waiting for the server to go on (Ctrl-C ends)",
         "done": "the round is done",
     }[state["state"]]
     return f"{line}. Here failed {state['failure']}" if "failure" in state else line
+
+
+def _running(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return "the round runs"
+    version = ".".join(map(str, told["protocol"]))
+    return (
+        f"the round runs: Algorithm {told['algorithm']}, as the server says in protocol {version}"
+    )
 
 
 def _left(entries: list[Entry]) -> str:

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from thrum import config, storage
 from thrum.errors import ConfigError, UsageError
-from thrum.federation.protocol import Algorithm, MachineKey, checked_name
+from thrum.federation.members import Limits
+from thrum.federation.messages import Algorithm, MachineKey, checked_name
 from thrum.systems.embedding_sharing import Config
 
 VARIABLE = "THRUM_ROUND_SETTINGS"
@@ -76,6 +77,8 @@ class ServerSettings:
         As `thrum.federation.server.Server` has them.
     answer_seconds
         How long a site may take to answer one question, its transfer included.
+    limits
+        What one site may send.
     """
 
     out: Path
@@ -86,6 +89,7 @@ class ServerSettings:
     per_machine_type: bool = False
     config: Config = field(default_factory=Config)
     answer_seconds: float = 600.0
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.config.require_shareable()

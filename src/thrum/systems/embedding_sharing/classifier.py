@@ -26,6 +26,9 @@ from thrum.systems.embedding_sharing.config import Config
 from thrum.systems.embedding_sharing.pool import Frames, MachineKey
 from thrum.systems.embedding_sharing.whitening import Whitening
 
+MOST_MEMBERS = 64
+MOST_REPEATS = 100  # of a short clip, to fill an input
+LARGEST_INPUT = 1 << 26  # values of one input of the network
 PLACES = 3  # where the form `sequence` looks at a clip
 VALUES_AT_ONCE = (
     1 << 21
@@ -162,6 +165,28 @@ class IDClassifier:
         ]
         return np.reshape(np.asarray(rows, np.float64), (len(rows), len(self.keys)))
 
+    def require_usable(self, frames: Frames) -> None:
+        """Raise a `ProtocolError` where it is of other embeddings than `frames` (T, D), or fails on them."""
+        if frames.shape[1] != self.shape.dimensions:
+            raise ProtocolError(
+                f"the classifier is of {self.shape.dimensions} dimensions, the embeddings here have "
+                f"{frames.shape[1]}"
+            )
+        if self.shape.frames > MOST_REPEATS * len(frames):
+            raise ProtocolError(
+                f"the classifier wants inputs of {self.shape.frames} frames, clips here have "
+                f"{len(frames)}"
+            )
+        try:
+            for member in self.members:
+                self.cosines(member, self.embed(member, [frames]))
+                if not np.isfinite(self.mean_frames(member, [frames])).all():
+                    raise ThrumError("its whitening gives values that are not finite")
+        except (ThrumError, RuntimeError, ValueError) as error:
+            raise ProtocolError(
+                f"the classifier does not work on the embeddings here: {error}"
+            ) from error
+
     def message(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the classifier as plain arrays and a plain description."""
         state = {key: value.cpu().numpy() for key, value in self._modules.state_dict().items()}
@@ -176,7 +201,16 @@ class IDClassifier:
 
     @classmethod
     def from_message(cls, state: Mapping[str, Any], description: Mapping[str, Any]) -> IDClassifier:
-        """Rebuild a classifier from what `message` gave."""
+        """Rebuild a classifier from what `message` gave.
+
+        What is described is compared with the arrays that came before anything is built: the memory
+        taken is that of the arrays.
+
+        Raises
+        ------
+        ProtocolError
+            Where it is malformed, names what is not registered, or holds values that cannot be.
+        """
         try:
             keys = [(str(machine), str(machine_id)) for machine, machine_id in description["keys"]]
             hop = description.get("hop")
@@ -186,11 +220,19 @@ class IDClassifier:
                 None if hop is None else int(hop),
             )
             config = saved_config(Config, description["config"], where="the classifier")
+            _check_values(state, _layout(keys, shape, config))
             classifier = cls(keys, shape, config)
             classifier._modules.load_state_dict(
                 {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             )
-        except (KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            ArithmeticError,
+            UsageError,
+        ) as error:
             raise ProtocolError(f"the classifier is not understood: {error}") from error
         return classifier
 
@@ -231,6 +273,48 @@ class IDClassifier:
             inputs += count
         if group:
             yield group
+
+
+def _layout(
+    keys: Sequence[MachineKey], shape: Shape, config: Config
+) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    """Return shape and type of each array of a classifier's state, without taking its memory.
+
+    Raises
+    ------
+    ValueError
+        Where it could not be.
+    """
+    if len(keys) < 2 or min(shape.dimensions, shape.frames, shape.hop or 1) < 1:
+        raise ValueError(f"{len(keys)} classes and {shape}")
+    if shape.dimensions * shape.frames > LARGEST_INPUT:
+        raise ValueError(f"an input of {shape.frames} frames of {shape.dimensions} dimensions")
+    if config.members > MOST_MEMBERS:
+        raise ValueError(f"{config.members} networks, {MOST_MEMBERS} at most")
+    with torch.device("meta"):
+        member = Member(shape, len(keys), config).state_dict()
+    kinds = {torch.float32: "float32", torch.int64: "int64"}
+    return {
+        f"{number}.{name}": (tuple(tensor.shape), kinds[tensor.dtype])
+        for number in range(config.members)
+        for name, tensor in member.items()
+    }
+
+
+def _check_values(
+    state: Mapping[str, Any], layout: Mapping[str, tuple[tuple[int, ...], str]]
+) -> None:
+    """Raise a `ValueError` where the arrays are not those of the layout, or hold what cannot be."""
+    if state.keys() != layout.keys():
+        raise ValueError("its arrays are not those that its description asks for")
+    for name, value in state.items():
+        found = np.asarray(value)
+        if (found.shape, found.dtype.name) != layout[name]:
+            raise ValueError(f"{name} is {found.dtype} {found.shape}, wanted {layout[name]}")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{name} holds NaN or infinite values")
+        if name.endswith("running_var") and found.min(initial=0) < 0:
+            raise ValueError(f"{name} holds negative variances")
 
 
 def share_of(

@@ -1,0 +1,56 @@
+"""One piece of embeddings as it travels: its content, its checksum, and what is checked when it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.errors import ProtocolError
+from thrum.federation.messages import Chunk, Message, Piece, parse, plain
+from thrum.storage import sha256_bytes
+
+
+def chunk_message(embeddings: NDArray[np.float16], lengths: Sequence[int]) -> Message:
+    """Return a piece of embeddings (sum of T, D), the clips one after the other, as a message."""
+    own = [int(length) for length in lengths]
+    return plain(Chunk(embeddings, own, sha256_bytes(chunk_content(embeddings, own))))
+
+
+def chunk_content(embeddings: NDArray[Any], lengths: Sequence[int]) -> bytes:
+    """Return all that a piece says, as its checksum has it: the embeddings, then the clips' lengths."""
+    return np.ascontiguousarray(embeddings).tobytes() + np.asarray(lengths, "<i8").tobytes()
+
+
+def parse_chunk(
+    message: object, piece: Piece, *, dimensions: int
+) -> tuple[NDArray[np.float16], list[int]]:
+    """Check a piece that has arrived; return its embeddings (sum of T, D) and clip lengths.
+
+    Raises
+    ------
+    ProtocolError
+        Where it was damaged on the way or is not what the manifest announced.
+    """
+    where = f"a piece of {'/'.join(piece.key)}"
+    chunk = parse(Chunk, message, what=where)
+    embeddings, lengths = chunk.embeddings, chunk.lengths
+    if embeddings.dtype != np.float16 or embeddings.ndim != 2 or embeddings.shape[1] != dimensions:
+        raise ProtocolError(
+            f"{where} is {embeddings.dtype} {embeddings.shape}, wanted float16 (T, {dimensions})"
+        )
+    if embeddings.nbytes != piece.n_bytes:
+        raise ProtocolError(
+            f"{where} has {embeddings.nbytes:,} bytes, {piece.n_bytes:,} were announced"
+        )
+    if len(lengths) != len(piece.places) or sum(lengths) != len(embeddings):
+        raise ProtocolError(
+            f"{where} does not hold the {len(piece.places)} clips that were announced"
+        )
+    if sha256_bytes(chunk_content(embeddings, lengths)) != chunk.sha256:
+        raise ProtocolError(f"{where} was damaged on the way (its sha256 differs); run again")
+    if not np.isfinite(embeddings).all():
+        raise ProtocolError(f"{where} holds NaN or infinite values")
+    return embeddings, lengths

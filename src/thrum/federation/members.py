@@ -1,0 +1,170 @@
+"""The sites of a round, as they have described themselves and the server has let them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thrum.errors import FederationError, ProtocolError
+from thrum.federation.messages import (
+    VERSION,
+    Description,
+    MachineKey,
+    Manifest,
+    Message,
+    Piece,
+    Split,
+    parse,
+    understood,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one site may send, as the operator has set it; ours, generous for years of rounds.
+
+    Parameters
+    ----------
+    clips
+        Clips that it describes, of both splits together.
+    n_bytes
+        Of embeddings that the server stores of it.
+    """
+
+    clips: int = 200_000
+    n_bytes: int = 200_000_000_000
+
+
+@dataclass(frozen=True)
+class Member:
+    """A site that takes part.
+
+    Parameters
+    ----------
+    name
+        The site's name; deployed, the one in its certificate.
+    description
+        What it said of itself.
+    machines
+        Its machines and the number of training and test clips of each.
+    """
+
+    name: str
+    description: Description
+    machines: Mapping[MachineKey, tuple[int, int]]
+
+    @property
+    def invertible(self) -> bool:
+        """Whether its embeddings can be turned back into sound."""
+        return self.description.invertible
+
+
+def member_of(name: str, answer: Message, limits: Limits) -> Member:
+    """Read a site's description of itself.
+
+    Raises
+    ------
+    ProtocolError
+        Where it is of a version that cannot be talked with, malformed, or of more than `limits`.
+    """
+    theirs = answer.get("protocol") if isinstance(answer, dict) else None
+    description = None
+    if isinstance(theirs, list | tuple) and len(theirs) == 2:
+        description = parse(Description, answer, what=f"the description of site {name!r}")
+    if description is None or not understood(description.protocol):
+        raise ProtocolError(
+            f"site {name!r} speaks another version of the protocol than {VERSION[0]}.{VERSION[1]}: "
+            f"install versions of thrum that are no further apart"
+        )
+    machines = {own.key: (own.train, own.test) for own in description.machines}
+    if len(machines) != len(description.machines):
+        raise ProtocolError(f"site {name!r} describes a machine ID twice")
+    clips = sum(train + test for train, test in machines.values())
+    if clips > limits.clips:
+        raise ProtocolError(
+            f"site {name!r} describes {clips:,} clips, {limits.clips:,} are allowed to a site "
+            f"(--max-clips)"
+        )
+    return Member(name, description, machines)
+
+
+def check_members(
+    members: Sequence[Member], registry: Mapping[str, Sequence[MachineKey]] | None
+) -> None:
+    """Refuse what cannot learn together.
+
+    Raises
+    ------
+    FederationError
+        Where two sites claim one machine ID, a site one that is not registered to it, or embedders differ.
+    """
+    owners: dict[MachineKey, str] = {}
+    for member in members:
+        allowed = None if registry is None else set(registry.get(member.name, ()))
+        for key in member.machines:
+            if allowed is not None and key not in allowed:
+                raise FederationError(
+                    f"site {member.name!r} speaks for {'/'.join(key)}, which is not registered to it"
+                )
+            if key in owners:
+                raise FederationError(
+                    f"sites {owners[key]!r} and {member.name!r} both claim machine ID "
+                    f"{'/'.join(key)}: an ID belongs to one site; rename one of the folders"
+                )
+            owners[key] = member.name
+    first = members[0]
+    for member in members[1:]:
+        if _embedder(member) != _embedder(first):
+            raise FederationError(
+                f"sites {first.name!r} and {member.name!r} use different embedders "
+                f"({_embedder(first)} and {_embedder(member)}): all must use the same"
+            )
+
+
+def check_consent(members: Sequence[Member], algorithm: int) -> None:
+    """Raise a `FederationError` where a site does not allow what the algorithm needs."""
+    unwilling = [member.name for member in members if member.description.algorithm < algorithm]
+    if unwilling:
+        raise FederationError(
+            f"Algorithm 2 needs the test clips' embeddings, which do not leave {', '.join(unwilling)}: "
+            f"run Algorithm 1, or start the client there with --algorithm 2"
+        )
+
+
+def pieces_of(member: Member, answer: Message, split: Split) -> list[Piece]:
+    """Read a site's list of pieces and compare it with what the site has described.
+
+    Raises
+    ------
+    ProtocolError
+        Where they are not pieces of the very clips that it described.
+    """
+    manifest = parse(Manifest, answer, what=f"the list of pieces of site {member.name!r}")
+    if len({piece.fingerprint for piece in manifest.pieces}) != len(manifest.pieces):
+        raise ProtocolError(f"site {member.name!r} lists a piece twice")
+    places: dict[MachineKey, list[int]] = {key: [] for key in member.machines}
+    for piece in manifest.pieces:
+        if piece.key not in places:
+            raise ProtocolError(
+                f"site {member.name!r} lists a piece of a machine ID that it did not describe"
+            )
+        places[piece.key] += piece.places
+    for key, own in places.items():
+        described = member.machines[key][split == "test"]
+        if sorted(own) != list(range(described)):
+            raise ProtocolError(
+                f"site {member.name!r} described {described} {split} clips of {'/'.join(key)}, and "
+                f"lists {len(own)}, or other ones"
+            )
+    return manifest.pieces
+
+
+def _embedder(member: Member) -> dict[str, object]:
+    """Return all that decides whether embeddings can be pooled."""
+    own = member.description
+    return {
+        **own.embedder,
+        "dimensions": own.dimensions,
+        "stack_frames": own.stack_frames,
+        "stack_hop": own.stack_hop,
+    }

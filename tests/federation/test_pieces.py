@@ -1,0 +1,129 @@
+"""Pieces: cut by content at a site, kept whole at the server, and gone when no site lists them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import machines
+from thrum.datasets import open_dataset
+from thrum.embedders import create_embedder
+from thrum.federation.cutting import CLIPS_PER_PIECE, Cutter, cut
+from thrum.federation.server import Server
+from thrum.federation.site import Site
+from thrum.systems.embedding_sharing import preset_config
+
+QUICK = preset_config("compact", assignments=["epochs=1", "members=1", "batch_size=32"])
+
+
+def pieces_of(contents: Sequence[int], *, most: int = 16) -> list[frozenset[bytes]]:
+    """Return the digests of every piece."""
+    digests = [hashlib.sha256(str(content).encode()).digest() for content in contents]
+    places = cut(digests, most=most)
+    assert sorted(place for own in places for place in own) == list(range(len(contents)))
+    assert all(0 < len(own) <= most for own in places)
+    return [frozenset(digests[place] for place in own) for own in places]
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(), max_size=400), st.integers(), st.integers(1, 20))
+def test_a_clip_more_or_less_changes_one_piece(contents: set[int], one: int, most: int) -> None:
+    without = set(pieces_of(sorted(contents - {one}), most=most))
+    with_it = set(pieces_of(sorted(contents | {one}, reverse=True), most=most))
+    gone, come = without - with_it, with_it - without
+    assert sum(map(len, come)) <= most + 1  # one piece, or the two that it fell into
+    assert sum(map(len, gone)) <= most
+    assert frozenset().union(*come) - frozenset().union(*gone) == {
+        hashlib.sha256(str(one).encode()).digest()
+    }
+
+
+def test_copies_of_one_clip_are_cut_side_by_side() -> None:
+    assert cut([b"a"] * 40, most=16) == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
+    assert cut([], most=16) == []
+    assert cut([b"ab", b"aa", b"ab"], most=2) == [[1], [0, 2]]
+
+
+def test_copies_of_one_clip_have_fingerprints_of_their_own(tmp_path: Path) -> None:
+    cutter = Cutter(tmp_path / "key")
+    cutter.prepare()
+    pieces = cutter.pieces(("a", "1"), [np.ones((3, 2), np.float16)] * 40, {})
+    assert len({piece.fingerprint for piece in pieces}) == 3
+
+
+def write(data: Path, clips: dict[int, int]) -> None:
+    """Write machines with clips of a tone each; the first of the numbers comes first by name."""
+    from thrum import audio
+
+    for machine, count in clips.items():
+        folder = data / f"machine{machine}" / "normal"
+        for number in range(count):
+            random = np.random.default_rng([machine, number])
+            sound = machines.tone(random, 100 + 5 * number, seconds=0.4, rate=16000)
+            folder.mkdir(parents=True, exist_ok=True)
+            audio.write(folder / f"{number:03d}.wav", sound, 16000)
+
+
+def taken(tmp_path: Path, *names: str) -> dict[str, Site]:
+    made = {}
+    for name in names:
+        clips = open_dataset(tmp_path / "data").where(machine=name).clips
+        made[name] = Site(name, clips, create_embedder("logmel"), tmp_path / name)
+        made[name].prepare()
+    return made
+
+
+def sent(site: Site) -> list[int]:
+    """Return how many clips each piece had that has left the site so far."""
+    return [entry.clips for entry in site.ledger.entries() if entry.what == "embeddings"]
+
+
+def test_deleting_the_first_clip_sends_one_piece_and_the_old_one_goes(tmp_path: Path) -> None:
+    write(tmp_path / "data", {0: 60, 1: 4, 2: 4})
+    server = Server(tmp_path / "server", config=QUICK, device="cpu")
+    sites = taken(tmp_path, "machine0", "machine1", "machine2")
+    server.collaborate(sites)
+    before = sent(sites["machine0"])
+    assert sum(before) == 60
+    assert len(before) > 60 // CLIPS_PER_PIECE
+
+    (tmp_path / "data" / "machine0" / "normal" / "000.wav").unlink()
+    sites = taken(tmp_path, "machine0", "machine1")  # machine2 has left
+    server.collaborate(sites)
+    new = sent(sites["machine0"])[len(before) :]
+    assert len(new) <= 1
+    assert sent(sites["machine1"]) == [4]
+
+    kept = {path.parent.parent.name for path in (tmp_path / "server" / "pieces").rglob("*.json")}
+    assert kept == {"machine0", "machine1"}
+    arrays = list((tmp_path / "server" / "pieces" / "machine0").rglob("*.npy"))
+    frames = sites["machine0"].frames(sites["machine0"].training_clips(("machine0", "id_00")))
+    assert sum(len(np.load(path)) for path in arrays) == sum(map(len, frames))
+    assert not (tmp_path / "server" / "pieces" / "machine2").exists()
+
+
+def test_a_piece_costs_the_same_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces are cut once; what is read for one is its own clips."""
+    write(tmp_path / "data", {0: 60})
+    site = taken(tmp_path, "machine0")["machine0"]
+    listed = site.manifest("train")["pieces"]
+    read: list[int] = []
+    whole = Site.frames
+
+    def counted(self: Site, clips: Sequence[Any]) -> Any:
+        read.append(len(clips))
+        return whole(self, clips)
+
+    monkeypatch.setattr(Site, "frames", counted)
+    for piece in listed:
+        site.chunk("train", piece["fingerprint"])
+    assert read == [len(piece["places"]) for piece in listed]
