@@ -57,6 +57,13 @@ def test_the_server_ends_with_what_a_reader_must_know(
     assert "note: these can be turned back into sound" in shown.output, shown.output
 
 
+def test_a_deployed_round_is_no_comparison(tmp_path: Path) -> None:
+    (tmp_path / "sites.toml").write_text('[sites]\nnorth = ["fan/id_00"]')
+    words = ["server", "--kit", tmp_path, "--sites", tmp_path / "sites.toml", "--out", tmp_path]
+    shown = RUNNER.invoke(app, [*map(str, words), "--set", "training=fedavg"])
+    assert "training is 'fedavg': that is a comparison" in str(shown.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "embedder", "grouped"),
     [

@@ -37,6 +37,7 @@ def server(
     json: Json = False,
 ) -> None:
     """Start the server, wait for the sites, run one round with them, and stop."""
+    from thrum.errors import ConfigError
     from thrum.federation.flare.kit import server_kits
     from thrum.federation.flare.rounds import serve
     from thrum.federation.flare.settings import ServerSettings, read_registry
@@ -44,6 +45,11 @@ def server(
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
     preset_settings = preset_config(preset, file=config, assignments=settings or [])
+    if preset_settings.training != "pooled":
+        raise ConfigError(
+            f"training is {preset_settings.training!r}: that is a comparison, for the bench in one "
+            f"process; a deployed round pools embeddings, so leave it 'pooled'"
+        )
     if per_machine_type is None:
         per_machine_type = PER_MACHINE_TYPE[preset]
     server_kit, operator_kit = server_kits(kit)

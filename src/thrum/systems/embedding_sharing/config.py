@@ -109,6 +109,11 @@ class Config:
             local_steps=1,
         )
         configs.require_positive(self, "scale", "learning_rate", "local_learning_rate")
+        if self.proximal and self.training != "fedavg":
+            raise ConfigError(
+                f"proximal is {self.proximal}, but the training is {self.training!r}: "
+                f"it is a setting of fedavg"
+            )
         if not 0 < self.crop <= 1:
             raise ConfigError(f"crop is {self.crop}, wanted more than 0, at most 1")
         for name in ("margin", "weight_decay", "proximal"):
