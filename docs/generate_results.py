@@ -11,15 +11,20 @@ what the records make.
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from thrum.bench.needs import costs, lines_of, need_of, processors
 from thrum.bench.tables import load_table, table_names
+from thrum.systems.embedding_sharing import FramePool, IDClassifier, preset_config
+from thrum.systems.embedding_sharing.classifier import Shape
+from thrum.systems.embedding_sharing.traffic import traffic
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "results.md"
@@ -57,6 +62,8 @@ def rendered() -> str:
         commands=commands,
         costs=what_a_clip_costs,
         needs=needs,
+        bound=pooled_bound,
+        sent=what_a_site_sends,
     )
 
 
@@ -171,6 +178,75 @@ def needs() -> str:
         need_of(load_table(name), costs()) for name in table_names() if "/" in name
     )
     return markdown([header, *rows])
+
+
+POOLED = {
+    "ID classifier, compact form": (
+        ("testbed", "sites together: collaborative"),
+        ("embedders", "logmel, together"),
+    ),
+    **{
+        row: (("testbed", row), ("testbed", row))
+        for row in (
+            "self-supervised, experiment 1 by distance (eq. 7)",
+            "multitask conformer, a_maha",
+            "multitask conformer, all three",
+            "outlier exposure, OE",
+            "outlier exposure, OE-Flow",
+        )
+    },
+}
+"""Systems that learn from the pooled log-mel: the records of each on ToyCar and on audio."""
+
+
+def pooled_bound() -> str:
+    """Return what pooled log-mel reaches, also where the other machine IDs choose the system."""
+    found = {
+        system: {
+            (data, one["column"].rpartition(": ")[2]): one["mean"]
+            for data, (name, row) in zip(("ToyCar", "audio"), places, strict=True)
+            for one in records(name)
+            if one["row"] == row and one["column"].rpartition(": ")[2] != "mean"
+            if one["column"].rpartition(": ")[0] in (f"{data}, AUC", "AUC")
+        }
+        for system, places in POOLED.items()
+    }
+    machines = list(next(iter(found.values())))
+    chosen = "chosen for each machine ID by the mean over the others"
+    found[chosen] = {
+        left: max(
+            (statistics.fmean(v for one, v in own.items() if one != left), own[left])
+            for own in found.values()
+        )[1]
+        for left in machines
+    }
+    lines = [["on pooled log-mel", "ToyCar", "audio", "all machine IDs"]]
+    for system, own in found.items():
+        assert own.keys() == set(machines), system
+        means = [
+            statistics.fmean(value for one, value in own.items() if data in ("", one[0]))
+            for data in ("ToyCar", "audio", "")
+        ]
+        lines.append([system, *(f"{mean:.1f}" for mean in means)])
+    return markdown(lines)
+
+
+def what_a_site_sends() -> str:
+    """Return the bytes that a ToyCar site sends until it has a classifier, by what is shared."""
+    clip = np.broadcast_to(np.float16(0), (200, 128))
+    pool = FramePool({("ToyCar", f"id_0{number}"): [clip] * 150 for number in range(1, 5)})
+    shape = Shape(pool.dimensions, 128, None)  # 0.64 of 200 frames
+    lines = [["what is shared", "up", "down"]]
+    for told, settings in (
+        ("embeddings", ()),
+        ("weights, 1 step a round", ("training=fedavg", "norm=group")),
+        ("weights, 8 steps a round", ("training=fedavg", "norm=group", "local_steps=8")),
+        ("activations and gradients, 1 step a turn", ("training=split", "norm=group")),
+    ):
+        config = preset_config("compact", assignments=settings)
+        found = traffic(pool, IDClassifier(pool.keys, shape, config))
+        lines.append([told, f"{found.up / 1e6:,.1f} MB", f"{found.down / 1e6:,.1f} MB"])
+    return markdown(lines)
 
 
 def figure(one: Record | None) -> str:
