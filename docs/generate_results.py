@@ -64,6 +64,7 @@ def rendered() -> str:
         needs=needs,
         bound=pooled_bound,
         sent=what_a_site_sends,
+        printed=printed,
     )
 
 
@@ -73,6 +74,12 @@ def records(name: str) -> list[Record]:
         (DOCS / "results" / f"{name}.json").read_text(encoding="utf-8")
     )
     return found
+
+
+def printed(name: str, table: str) -> str:
+    """Return a table that a script of ``benchmarks`` printed, from ``docs/results/monitoring``."""
+    path = DOCS / "results" / "monitoring" / f"{name}.json"
+    return markdown(json.loads(path.read_text(encoding="utf-8"))[table])
 
 
 def table(

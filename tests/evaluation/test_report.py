@@ -402,3 +402,19 @@ def test_a_hundred_machines_stay_small(tmp_path: Path) -> None:
     assert len(page.all("image")) == 600
     heard = [one["aria-label"] for one in page.all("audio")]
     assert len(heard) > 40
+
+
+def test_what_thresholds_decide_is_shown_and_counted_right(tmp_path: Path) -> None:
+    key = ("fan", "id_00")
+    report = small_report([key], maps=None, sound=None)
+    scores = report.scores.columns[report.scores.selected]
+    anomalous = np.array([clip.label == "anomaly" for clip in report.scores.clips])
+    middle = float(np.median(scores))
+    ways = {"median": {key: middle}, "of another": {("fan", "id_07"): middle}}
+    page, twin = written(tmp_path, replace(report, calibrations=ways))
+    (row,) = twin["machines"][0]["decisions"]
+    alarmed = scores >= middle
+    assert row["recall"] == pytest.approx(alarmed[anomalous].mean())
+    assert row["precision"] == pytest.approx(anomalous[alarmed].mean())
+    assert row["false_alarm_rate"] == pytest.approx(alarmed[~anomalous].mean())
+    assert "What an alarm from a threshold finds" in page.text()

@@ -15,7 +15,7 @@ from thrum.errors import DataError
 from thrum.monitoring import Monitor
 from thrum.monitoring.detail import SPECTRUM_HZ, detail_of
 from thrum.monitoring.differences import Normal, differences, prominence
-from thrum.monitoring.occlusion import band_powers, edges_hz
+from thrum.monitoring.occlusion import Relevance, band_powers, edges_hz
 from thrum.monitoring.page import write_page
 
 
@@ -50,6 +50,17 @@ def test_the_strongest_patch_is_where_the_fault_was_put(monitor: Monitor, tmp_pa
     assert relevance.falls[time, band] > 5 * np.median(np.abs(relevance.falls))
     assert any("new tone at 3000 Hz" in each.words for each in explanation.different)
     assert explanation.nearest.name in {clip.name for clip in monitor.baseline.clips}
+
+
+def test_what_is_there_all_the_time_is_a_band_and_no_moment() -> None:
+    falls = np.zeros((8, 16))
+    falls[:, 5] = 1.0
+    falls[3, 9] = 2.0
+    edges = np.arange(9.0), np.arange(17.0)
+    assert Relevance(falls, *edges).steady_band == 5
+    falls[3, 5] = 5.0
+    assert Relevance(falls, *edges).steady_band is None
+    assert Relevance(-falls, *edges).steady_band is None
 
 
 def test_a_patch_made_as_usual_has_the_usual_power() -> None:

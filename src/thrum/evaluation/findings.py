@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.evaluation import plots, table
+from thrum.evaluation.metrics import decision_quality
 from thrum.evaluation.table import Result
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def _machine(
         "n_unlabelled": int((labels == "unlabelled").sum()),
         "id_accuracy": report.id_accuracy.get(key),
         "threshold": threshold,
+        "decisions": _decisions(report, key, labels, scores),
         "clips": [clip.name for clip in clips],
         "labels": labels.tolist(),
         "methods": methods,
@@ -138,6 +140,31 @@ def _machine(
             for place, typical in _worth_showing(labels, scores)
         ],
     }
+
+
+def _decisions(
+    report: Report, key: MachineKey, labels: NDArray[np.str_], scores: NDArray[np.float64]
+) -> list[Json]:
+    """Return what each way to set a threshold decides on clips with a label, where there are both kinds."""
+    known = labels != "unlabelled"
+    anomalous = labels[known] == "anomaly"
+    if anomalous.all() or not anomalous.any():
+        return []
+    rows = []
+    for name, thresholds in report.calibrations.items():
+        if key not in thresholds:
+            continue
+        alarmed = scores[known] >= thresholds[key]
+        quality = decision_quality(anomalous, alarmed)
+        rows.append(
+            {
+                "calibration": name,
+                "threshold": thresholds[key],
+                **quality._asdict(),
+                "false_alarm_rate": float(alarmed[~anomalous].mean()),
+            }
+        )
+    return rows
 
 
 def standardised(method: Json, score: float) -> float:

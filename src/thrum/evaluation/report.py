@@ -96,6 +96,9 @@ class Report:
         What was run, in the order to show: data, embedder, algorithm …
     thresholds
         For some machines, the score of `scores.selected` from which the site would raise an alarm.
+    calibrations
+        Ways to set such a threshold, by name, each for some machines: what each decides on labelled clips is
+        shown beside the others.
     id_accuracy
         For some machines, the share of normal clips in which the classifier recognised the machine.
     sound
@@ -120,6 +123,7 @@ class Report:
     training_scores: Scores | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[MachineKey, float] = field(default_factory=dict)
+    calibrations: Mapping[str, Mapping[MachineKey, float]] = field(default_factory=dict)
     id_accuracy: Mapping[MachineKey, float] = field(default_factory=dict)
     sound: Callable[[Clip], Recording | LogMel] | None = None
     maps: EmbeddingMaps | None = None

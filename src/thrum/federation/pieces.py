@@ -11,7 +11,7 @@ The JSON is written last: a piece without it has not arrived.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,24 +74,16 @@ class PieceStore:
     ) -> None:
         """Write a piece that has arrived and been checked: embeddings (sum of T, D), clip lengths."""
         array_path, list_path = self._paths(site, split, piece)
-        checksum = storage.write_array(array_path, embeddings, private=True)
-        known = {"lengths": list(lengths), "sha256": checksum}
-        storage.write_sealed(list_path, known, private=True)
+        checksum = storage.write_array(array_path, embeddings)
+        storage.write_sealed(list_path, {"lengths": list(lengths), "sha256": checksum})
 
-    def keep_only(
-        self,
-        listed: Mapping[str, Mapping[Split, Sequence[Piece]]],
-        *,
-        spared: Collection[str] = (),
-    ) -> None:
+    def keep_only(self, listed: Mapping[str, Mapping[Split, Sequence[Piece]]]) -> None:
         """Remove whatever no site lists any more: of clips that were deleted, of sites that have left.
 
         Parameters
         ----------
         listed
             For each site of the round, and each split that is collected, its pieces.
-        spared
-            Sites that are only away: theirs stay.
         """
         wanted = {
             path
@@ -102,8 +94,7 @@ class PieceStore:
         }
         # The list of a piece goes before its array: without it the array does not count.
         for path in sorted(self.folder.rglob("*"), key=lambda path: path.suffix != ".json"):
-            away = path.relative_to(self.folder).parts[0] in spared
-            if path.is_file() and path not in wanted and not away:
+            if path.is_file() and path not in wanted:
                 path.unlink()
         for folder in sorted(self.folder.rglob("*"), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):

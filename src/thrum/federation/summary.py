@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from thrum import audio
+from thrum.detectors.threshold import calibrations
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.evaluation.report import Departures, EmbeddingMaps, Report, write_report
 from thrum.federation.inprocess import METHODS, Simulation
@@ -55,6 +56,9 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
                     for m in methods
                 },
                 selected,
+            ),
+            calibrations=calibrations(
+                {own.key: own.scores[selected].left_out for own in simulation.scores}
             ),
             seed=int(simulation.settings["seed"]),
             baseline="local",

@@ -15,12 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from thrum import config as configs
 from thrum.errors import ConfigError
-from thrum.monitoring.conformal import Values
 
 Rule = Literal["stream", "x of y", "clip"]
 
@@ -125,9 +121,10 @@ class Evidence(AlarmRule):
     COARSE: tuple[float, ...] = (0.1, 0.2, 0.4)
     SHARE = 0.8
     RANKS = 4
-    _values: Values
-    _sums: Values
-    _age: NDArray[np.int64]
+    # Plain lists: of three numbers they are ten times as fast as arrays, and there is a clip every instant.
+    _values: list[float]
+    _sums: list[float]
+    _age: list[int]
 
     def __init__(self, between_false_alarms: float, clips: int = 1000) -> None:
         self.limit = between_false_alarms
@@ -136,24 +133,25 @@ class Evidence(AlarmRule):
         for coarser in self.COARSE:
             if steps[-1] * (clips + 1) < self.RANKS:
                 steps.append(coarser)
-        self._steps = np.array(steps)
+        self._steps = tuple(steps)
         self._start()
 
     def hear(self, p: float, clips: int = 0) -> bool:
         """Take in the next p-value; how many normal clips there are plays no part."""
         bets = self._bets(p)
-        # A bet's own evidence for a change since some clip, and that clip (Page, 1954).
-        fresh = self._sums <= 0
-        self._age = np.where(fresh, 1, self._age + 1)
-        self._sums = np.maximum(self._sums, 0) + np.log(bets)
-        self._values = (1 + self._values) * bets
-        total = float(self._values.mean())
+        for place, bet in enumerate(bets):
+            # A bet's own evidence for a change since some clip, and that clip (Page, 1954).
+            fresh = self._sums[place] <= 0
+            self._age[place] = 1 if fresh else self._age[place] + 1
+            self._sums[place] = max(self._sums[place], 0.0) + math.log(bet)
+            self._values[place] = (1 + self._values[place]) * bet
+        total = self.value
         if not self.active and total >= self.limit:
             self.active = True
         if self.active:
             if total > self.limit:  # what is too much would take too long to go
-                self._values *= self.limit / total
-                self._sums = np.minimum(self._sums, math.log(self.limit))
+                self._values = [value * self.limit / total for value in self._values]
+                self._sums = [min(each, math.log(self.limit)) for each in self._sums]
             elif total < 1:
                 self._start()
         return self.active
@@ -161,39 +159,41 @@ class Evidence(AlarmRule):
     @property
     def value(self) -> float:
         """R, to be held against the clips between false alarms."""
-        return float(self._values.mean())
+        return sum(self._values) / len(self._values)
 
     @property
     def clips_since_onset(self) -> int:
         """How many clips ago the best bet's evidence begins."""
-        best = int(self._values.argmax())
-        return int(self._age[best]) if self._sums[best] > 0 else 0
+        best = self._values.index(max(self._values))
+        return self._age[best] if self._sums[best] > 0 else 0
 
     def state(self) -> dict[str, Any]:
         """Return plain values from which `restore` goes on."""
         return {
             "active": self.active,
-            "values": self._values.tolist(),
-            "sums": self._sums.tolist(),
-            "age": self._age.tolist(),
+            "values": list(self._values),
+            "sums": list(self._sums),
+            "age": list(self._age),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
         self.active = bool(state["active"])
-        self._values = np.array(state["values"], np.float64)
-        self._sums = np.array(state["sums"], np.float64)
-        self._age = np.array(state["age"], np.int64)
+        self._values = [float(value) for value in state["values"]]
+        self._sums = [float(value) for value in state["sums"]]
+        self._age = [int(value) for value in state["age"]]
 
     def _start(self) -> None:
         self.active = False
-        self._values = np.zeros(len(self._bets(1.0)))
-        self._sums = np.zeros(len(self._values))
-        self._age = np.zeros(len(self._values), np.int64)
+        self._values = [0.0] * len(self._steps)
+        self._sums = [0.0] * len(self._steps)
+        self._age = [0] * len(self._steps)
 
-    def _bets(self, p: float) -> Values:
-        below = self.SHARE / self._steps
-        return np.where(p <= self._steps, below, (1 - self.SHARE) / (1 - self._steps))
+    def _bets(self, p: float) -> list[float]:
+        return [
+            self.SHARE / step if p <= step else (1 - self.SHARE) / (1 - step)
+            for step in self._steps
+        ]
 
 
 class Mild(Evidence):
@@ -205,8 +205,8 @@ class Mild(Evidence):
 
     STEPS: tuple[float, ...] = (0.5, 1.0)  # λ
 
-    def _bets(self, p: float) -> Values:
-        return np.maximum(1 + self._steps * (1 - 2 * p), 1e-9)
+    def _bets(self, p: float) -> list[float]:
+        return [max(1 + step * (1 - 2 * p), 1e-9) for step in self._steps]
 
 
 class WithinLast(AlarmRule):

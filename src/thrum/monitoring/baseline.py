@@ -115,7 +115,8 @@ class Baseline:
             return {"normal": self.left_out}
         ranked = np.array([clip.calibrates for clip in self.clips])
         states = np.array([clip.state for clip in self.clips])
-        return {name: self.left_out[ranked & (states == name)] for name in sorted(set(states))}
+        names = sorted({clip.state for clip in self.clips})
+        return {name: self.left_out[ranked & (states == name)] for name in names}
 
     def place(self, sha256: str) -> int | None:
         """Return which of the clips has this content."""

@@ -88,10 +88,10 @@ class Ranks:
     scores
         Left-out scores of the normal clips that are known before the stream begins.
     limit
-        From so many scores on, none is added: a rank is then known to a hundredth of a per mille.
+        From so many scores on, none is added: one per cent of them is then known to a fourteenth of itself.
     """
 
-    def __init__(self, scores: Iterable[float], *, limit: int = 100_000) -> None:
+    def __init__(self, scores: Iterable[float], *, limit: int = 20_000) -> None:
         self._scores = sorted(float(score) for score in scores)
         self.limit = limit
 

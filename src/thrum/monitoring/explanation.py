@@ -58,6 +58,9 @@ class Explanation:
         """The strongest patch in words."""
         time, band = self.relevance.strongest
         seconds, hz = self.relevance.seconds, self.relevance.hz
+        steady = self.relevance.steady_band
+        if steady is not None and self.judgement.clip.row is None:
+            return f"{hz[steady]:.0f} to {hz[steady + 1]:.0f} Hz, all the time"
         if self.judgement.clip.row is not None:
             return (
                 f"frames {seconds[time]:.0f} to {seconds[time + 1]:.0f}, dimensions {hz[band]:.0f} to "
@@ -82,6 +85,9 @@ class Explanation:
                 "hz": relevance.hz[band : band + 2].tolist(),
                 "score_falls_by": float(relevance.falls[time, band]),
             },
+            "steady_band_hz": None
+            if relevance.steady_band is None
+            else relevance.hz[relevance.steady_band : relevance.steady_band + 2].tolist(),
             "seconds": relevance.seconds.tolist(),
             "hz": relevance.hz.tolist(),
             "score_falls_by": relevance.falls.tolist(),

@@ -25,6 +25,7 @@ from thrum.types import Clip
 TIMES, BANDS = 8, 16
 WINDOW, HOP = 1024, 256
 LOWEST_HZ = 50.0
+MOMENT = 3 / 8
 AT_ONCE = 16
 """Clips that are scored together: so many stay in memory."""
 
@@ -54,6 +55,19 @@ class Relevance:
         """The patch that the score falls most by, its place in time and in frequency."""
         time, band = np.unravel_index(int(self.falls.argmax()), self.falls.shape)
         return int(time), int(band)
+
+    @property
+    def steady_band(self) -> int | None:
+        """The band that most of it comes from, where it does so all the time; None where it is a moment.
+
+        A moment is a patch that alone holds more than three eighths of what its band adds.
+        """
+        added = np.maximum(self.falls, 0)
+        band = int(added.sum(axis=0).argmax())
+        total = float(added[:, band].sum())
+        if len(added) < TIMES or total <= 0 or added[:, band].max() > MOMENT * total:
+            return None
+        return band
 
 
 def edges_hz() -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from thrum.datasets.taking import read_takings
+from thrum.datasets.taking import FILE as SOUND
+from thrum.datasets.taking import read_takings, takings_of, write_takings
 from thrum.errors import StorageError, UsageError
 from thrum.monitoring.alarms import AlarmSettings
 from thrum.monitoring.baseline import Baseline
@@ -69,7 +70,7 @@ def prepare_monitors(
     who: str,
     states_by: str | None = None,
 ) -> None:
-    """Write the first baseline of every machine of a run.
+    """Write the first baseline of every machine of a run, and how its sound was taken where nothing says so.
 
     Parameters
     ----------
@@ -82,7 +83,9 @@ def prepare_monitors(
     states_by
         The attribute of the clips that tells the operating state; None finds states in the sound.
     """
-    left_out = system.left_out_scores()
+    left_out, clips = system.left_out_scores(), list(clips)
+    if not (run / SOUND).exists():
+        write_takings(run, takings_of(clips))
     for key, own in group_by_machine(clips).items():
         if len(left_out.get(key, ())) != len(
             own

@@ -9,6 +9,7 @@ from pathlib import Path
 from thrum import audio
 from thrum import config as configs
 from thrum.datasets.arrays import read_features
+from thrum.detectors.threshold import calibrations
 from thrum.embedders.precomputed import Precomputed
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.evaluation.report import Report, write_report
@@ -36,6 +37,7 @@ def write_summary(path: Path, system: System, scores: Scores, *, name: str, data
                 "seed": str(system.seed),
             },
             thresholds=system.thresholds,
+            calibrations=calibrations(system.left_out_scores()),
             sound=_sound,
             maps=system.embedding_maps(scores.clips),
             settings={"system": name, "seed": system.seed, **settings},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -58,11 +58,15 @@ class Scene:
         What the microphone hears of either, (S,) float32; their sum is the recording.
     sources
         The names of the noise sources.
+    well
+        (S,) the same performance without the fault, at the same gain: what differs is the fault. None where
+        it was not asked for, or there is none.
     """
 
     machine: Signal
     noise: Signal
     sources: tuple[str, ...]
+    well: Signal | None = None
 
     @property
     def audio(self) -> Signal:
@@ -104,6 +108,7 @@ def simulate_scene(
     duration_seconds: float = 10.0,
     sample_rate: int = 16000,
     snr_db: float = 6.0,
+    with_well: bool = False,
 ) -> Scene:
     """Simulate one recording of a machine and return its parts.
 
@@ -125,6 +130,8 @@ def simulate_scene(
         Of the recording.
     snr_db
         Power of the machine while it is active over the power of the noise.
+    with_well
+        Also say what the machine would have sounded like without its fault.
 
     Raises
     ------
@@ -144,7 +151,10 @@ def simulate_scene(
     ratio = active_power(sound, sample_rate) / float(np.mean(noise * noise))
     noise = noise * np.float32(np.sqrt(ratio / 10 ** (snr_db / 10)))
     gain = _recording_gain(sound + noise, run.random("level"))
-    return Scene(sound * gain, noise * gain, sources)
+    well = None
+    if run.amounts and with_well:
+        well = gain * _heard(machine, replace(run, amounts={}), condition.domain)[0]
+    return Scene(sound * gain, noise * gain, sources, well)
 
 
 def active_power(sound: Signal, sample_rate: int) -> float:

@@ -77,11 +77,7 @@ def serve(
     FederationError
         Where sites do not come within `wait_seconds`, or the round stops; run again to go on.
     """
-    for kit in (server, operator):
-        if warning := kit.warning():
-            tell(warning)
     require_free_port(operator)
-    storage.private_folder(settings.out)
     storage.write_text(settings.out / "config.toml", config.to_toml(settings))
     clear_state(settings.out)
     log = LogReader(settings.out, progress)
@@ -94,8 +90,8 @@ def serve(
         tell(f"the server listens at {operator.host}:{operator.port}")
         with logged_in(operator) as session:
             names = sorted(settings.registry)
-            here = _wait_for_sites(session, names, engine, wait_seconds, tell, settings.quorum)
-            job = session.submit(here, quorum=settings.quorum)
+            _wait_for_sites(session, names, engine, wait_seconds, tell)
+            job = session.submit(names)
             tell("the round begins")
             ended = _follow(settings, session, job, engine, log)
     state = read_state(settings.out)
@@ -123,8 +119,6 @@ def take_part(
     FederationError
         Where the server's name is not known, or server and site do not trust each other's certificates.
     """
-    if warning := kit.warning():
-        tell(warning)
     reachable(kit)  # what is wrong with the kit is to be said before hours of embedding
     site = open_site(settings, progress=progress)
     site.prepare()
@@ -170,14 +164,8 @@ def _follow(
 
 
 def _wait_for_sites(
-    session: Operator,
-    names: list[str],
-    engine: Engine,
-    wait_seconds: float,
-    tell: Tell,
-    quorum: int | None,
-) -> list[str]:
-    """Wait until all are here, or the time is over and a quorum is; return who is."""
+    session: Operator, names: list[str], engine: Engine, wait_seconds: float, tell: Tell
+) -> None:
     missing: list[str] | None = None
 
     def complete() -> bool:
@@ -192,14 +180,10 @@ def _wait_for_sites(
         return not missing
 
     if not _wait(complete, engine, wait_seconds):
-        late = missing or []
-        if quorum is None or len(names) - len(late) < quorum:
-            raise FederationError(
-                f"{_list(late)} did not come within {wait_seconds:g} s: start thrum "
-                f"collaborate client there, or wait longer with --wait"
-            )
-        tell(f"{_list(late)} did not come; the round begins without, with a quorum of {quorum}")
-    return [name for name in names if name not in (missing or [])]
+        raise FederationError(
+            f"{_list(missing or [])} did not come within {wait_seconds:g} s: start thrum "
+            f"collaborate client there, or wait longer with --wait"
+        )
 
 
 def _wait_for_server(kit: Kit, tell: Tell) -> None:
