@@ -136,6 +136,19 @@ def test_scores_come_in_the_order_of_the_clips(
         np.testing.assert_allclose(backwards.columns[method][::-1], column, rtol=1e-4, atol=1e-6)
 
 
+def test_a_score_does_not_depend_on_the_clips_beside(
+    name: str, dataset: Dataset, fitted: dict[str, System]
+) -> None:
+    """To the last bit: copies of one recording tie, and a tie counts one half."""
+    clips = list(dataset.where(split="test"))
+    own = fit(name, dataset, fitted)
+    together = own.score(clips)
+    for chosen in ([0], [3, 1], [*range(len(clips) - 1, -1, -1)]):
+        alone = own.score([clips[row] for row in chosen])
+        for method, column in together.columns.items():
+            np.testing.assert_array_equal(alone.columns[method], column[chosen], err_msg=method)
+
+
 def test_a_clip_given_twice_is_scored_twice(
     name: str, dataset: Dataset, fitted: dict[str, System]
 ) -> None:

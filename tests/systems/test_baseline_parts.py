@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from thrum.errors import DataError
 from thrum.systems.baselines.residuals import Covariances, clip_scores, precision_of
@@ -35,9 +36,11 @@ def test_windows_begin_every_hop(hop: int, starts: list[int]) -> None:
     assert windows.owners.tolist() == [0] * len(starts) + [1] * len(starts)
 
 
-def test_a_clip_that_is_too_short_is_named() -> None:
-    with pytest.raises(DataError, match="short.wav has 4 frames, one input takes 5"):
-        Windows([np.zeros((5, 2)), np.zeros((4, 2))], names=["a.wav", "short.wav"], stack=5)
+def test_a_clip_that_is_too_short_is_repeated_to_fill_a_window() -> None:
+    short = np.arange(4.0)[:, None] * np.ones((1, 2))
+    windows = Windows([np.zeros((5, 2)), short], names=["a.wav", "short.wav"], stack=5)
+    (window,) = windows.batch(np.array([1]))
+    assert window[:, 0].tolist() == [0, 1, 2, 3, 0]
 
 
 def test_frames_of_another_kind_are_named() -> None:
@@ -90,3 +93,20 @@ def test_a_precision_is_an_inverse_even_of_a_band_that_never_changes() -> None:
     still = precision_of(covariance)
     assert np.isfinite(still).all()
     assert np.linalg.eigvalsh(still).min() > 0
+
+
+def test_windows_of_more_frames_than_fit_into_memory_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from thrum.systems.baselines import windows as module
+
+    random = np.random.default_rng(0)
+    clips = [random.normal(size=(length, 4)).astype(np.float16) for length in (9, 3, 30)]
+    names = ["a", "b", "c"]
+    kept = module.Windows(clips, names=names, stack=5, hop=2)
+    monkeypatch.setattr(module, "LARGEST_BYTES", 0)
+    read = module.Windows(clips, names=names, stack=5, hop=2)
+    rows = random.permutation(len(kept))
+    assert len(read) == len(kept) == 3 + 1 + 13
+    torch.testing.assert_close(read.batch(rows), kept.batch(rows), rtol=0, atol=0)
+    np.testing.assert_array_equal(kept.batch(np.array([3]))[0, 3:], clips[1][:2])  # b goes on anew

@@ -141,7 +141,9 @@ def test_vectors_are_told_to_be_unstacked(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     np.savez(tmp_path / "Press_id_00.npz", train_normal=random.normal(size=(40, 12)))
     vectors = open_dataset(tmp_path)
-    with pytest.raises(DataError, match="has 1 frames, one input takes 5.*stack_frames"):
+    with pytest.raises(
+        DataError, match="has 1 frames, one input takes 5.*no clip of .* has more: set stack_frames"
+    ):
         fitted(vectors)
     assert np.isfinite(
         fitted(vectors, replace(QUICK, stack_frames=1)).score(vectors).columns["mse"]

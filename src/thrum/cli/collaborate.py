@@ -179,7 +179,7 @@ def run_simulation(
 
 
 def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -> None:
-    from thrum.evaluation.table import comparison, summary
+    from thrum.evaluation.table import comparison, summary, unjudged
 
     means = {row.method: row for row in summary(simulation.results) if row.machine is None}
     if json:
@@ -198,10 +198,24 @@ def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -
         "partial AUC (p = 0.1)": comparison(simulation.results, measure="pauc"),
     }.items():
         console.print_table(title, header, [[console.figure(cell) for cell in row] for row in rows])
+    for reason in unjudged(simulation.results):
+        typer.echo(reason)
     for note in simulation.notes:
         typer.echo(f"note: {note}")
     if simulation.id_accuracy is not None:
-        typer.echo(f"machine IDs named rightly: {simulation.id_accuracy:.1%} of normal test clips")
+        told = f"{simulation.id_accuracy:.1%} of {_asked(simulation)}"
+        typer.echo(f"machine IDs named rightly: {told}")
     typer.echo(f"results: {out / 'results.csv'}")
     if page:
         typer.echo(f"report:  {page}")
+
+
+def _asked(simulation: Simulation) -> str:
+    """Return which clips the ID accuracy is of: training clips where a machine has no normal test clips."""
+    judged = [own for own in simulation.scores if own.id_accuracy is not None]
+    without = sum(not any(clip.label == "normal" for clip in own.clips) for own in judged)
+    if without == 0:
+        return "normal test clips"
+    if without == len(judged):
+        return "training clips (there are no normal test clips)"
+    return f"normal test clips ({without} of {len(judged)} machine IDs have none: of their training clips)"

@@ -33,6 +33,7 @@ def client(
     """Embed the recordings, take part in one round, score the site's machines, and stop."""
     from dataclasses import asdict
 
+    from thrum.evaluation.table import unjudged
     from thrum.federation.flare.kit import read_kit
     from thrum.federation.flare.rounds import take_part
     from thrum.federation.flare.settings import SiteSettings
@@ -65,6 +66,8 @@ def client(
         for row in results
     ]
     console.print_table("", ["machine", "machine_id", "method", "auc", "pauc"], cells)
+    for reason in unjudged(results):
+        typer.echo(reason)
     for note in notes:
         typer.echo(f"note: {note}")
     typer.echo(f"scores:  {out / 'scores'}")

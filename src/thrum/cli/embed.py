@@ -23,7 +23,12 @@ def embed(
     anomaly: Anomaly = None,
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
-    batch_size: int = typer.Option(4, min=1, max=16, help="Clips given to the model at a time."),
+    batch_size: int = typer.Option(
+        1,
+        min=1,
+        max=16,
+        help="Clips given to the model at a time; with more than one their last digits depend on each other.",
+    ),
     dtype: str = typer.Option("float16", help="What to store: float16 or float32."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
     json: bool = typer.Option(False, "--json", help="Answer in JSON."),

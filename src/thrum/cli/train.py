@@ -26,6 +26,7 @@ from thrum.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from thrum.systems.base import System
     from thrum.types import Clip
 
 
@@ -67,7 +68,7 @@ def train(
     from thrum import storage
     from thrum.datasets.taking import takings_of, write_takings
     from thrum.evaluation.dcase.submission import write_submission
-    from thrum.evaluation.table import comparison, results_of, write_results, write_scores
+    from thrum.evaluation.table import comparison, results_of, unjudged, write_results, write_scores
     from thrum.monitoring.holding import held_out
     from thrum.monitoring.opening import prepare_monitors
     from thrum.systems.base import SYSTEMS
@@ -102,7 +103,7 @@ def train(
         results += results_of(scores, seed=seed, method_names={scores.selected: "selected"})
         write_scores(out / "scores", scores)
         write_results(out / "results.csv", results)
-        submission = write_submission(out / "submission", scores)
+        submission = write_submission(out / "submission", scores, thresholds=_thresholds(fitted))
         if report:
             write_summary(out / "report.html", fitted, scores, name=system, data=dataset.name)
         header, rows = comparison(results)
@@ -111,6 +112,8 @@ def train(
         else:
             cells = [[console.figure(cell) for cell in row] for row in rows]
             console.print_table("AUC", header, cells)
+            for reason in unjudged(results):
+                typer.echo(reason)
     elif json:
         console.print_json({"out": str(out), "header": [], "rows": []})
     if not json:
@@ -119,3 +122,14 @@ def train(
             typer.echo(f"report: {out / 'report.html'}")
         if scores is not None and submission:
             typer.echo(f"for thrum evaluate: {out / 'submission'}")
+
+
+def _thresholds(fitted: System) -> dict[tuple[str, str], float]:
+    """Return where a clip of each machine ID is in alarm: the system's own word, or its normal clips'."""
+    from thrum.detectors.threshold import gamma_threshold
+
+    found = dict(fitted.thresholds)
+    for key, left_out in fitted.left_out_scores().items():
+        if key not in found and len(left_out) > 1:
+            found[key] = gamma_threshold(left_out)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -202,9 +203,14 @@ def _power(mono: NDArray[np.float32], rate: int) -> Floats:
     total: Floats = np.zeros(rate // 2 + 1)
     for number in chosen:
         piece = mono[number * rate : (number + 1) * rate]
-        piece = (piece - piece.mean()) * np.hanning(len(piece))
+        piece = (piece - piece.mean()) * _window(len(piece))
         total += np.square(np.abs(np.fft.rfft(piece, n=rate)))
     return total
+
+
+@cache
+def _window(size: int) -> Floats:
+    return np.hanning(size)
 
 
 def _hum(power: Floats) -> float:

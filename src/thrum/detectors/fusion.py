@@ -59,7 +59,8 @@ class Fusion:
         if self.combination == "maximum":
             return np.asarray(standardised.max(axis=0))
         weights = np.array([self.weights.get(kind, 1.0) for kind in kinds])
-        return np.asarray(weights @ standardised / weights.sum())
+        # Not a product of matrices, in which the last digits of a clip depend on those beside.
+        return np.asarray((weights[:, None] * standardised).sum(axis=0) / weights.sum())
 
 
 def _deviation(scores: NDArray[np.float64], mean: float) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from thrum.detectors.base import Detector, Vectors
 from thrum.errors import DataError
 
+EXACT_PRODUCTS = 1 << 28  # a second's work; beyond, distances come of a product of matrices
 ROWS_AT_ONCE = 1024  # bounds the matrix of distances
 
 
@@ -56,13 +57,11 @@ class KNN(Detector):
         self, X: NDArray[np.float64], groups: NDArray[np.int64] | None
     ) -> NDArray[np.float64]:
         """Return the mean distance (B,) to the k nearest that are not of the own group."""
-        from sklearn.metrics import pairwise_distances
-
         k = min(self.neighbours, len(self.vectors_))
         scores = np.zeros(len(X))
         for start in range(0, len(X), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            distances = pairwise_distances(X[rows], self.vectors_, metric=self.metric)  # (B, N)
+            distances = self._distances(X[rows])  # (B, N)
             if groups is not None:
                 distances[groups[rows, None] == groups[None, :]] = np.inf
             nearest = np.partition(distances, k - 1, axis=1)[:, :k]  # (B, k)
@@ -70,3 +69,12 @@ class KNN(Detector):
             total, count = np.where(there, nearest, 0.0).sum(axis=1), there.sum(axis=1)
             np.divide(total, count, out=scores[rows], where=count > 0)
         return scores
+
+    def _distances(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the distances (B, N); of few vectors pair by pair, so that a copy is at no distance."""
+        from scipy.spatial.distance import cdist
+        from sklearn.metrics import pairwise_distances
+
+        if self.metric == "euclidean" and X.size * len(self.vectors_) <= EXACT_PRODUCTS:
+            return np.asarray(cdist(X, self.vectors_))
+        return np.asarray(pairwise_distances(X, self.vectors_, metric=self.metric))

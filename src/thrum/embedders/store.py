@@ -247,7 +247,7 @@ class FewEmbeddings:
         own = list({key_of(clip): clip for clip in clips}.values())
         single = not isinstance(embedder, Precomputed)
         inputs = [_read([clip], embedder)[0] for clip in own] if single else _read(own, embedder)
-        frames = _embed(inputs, embedder, batch_size=CLIPS_PER_SHARD)
+        frames = _embed(inputs, embedder, batch_size=1)
         self._frames = {
             key_of(clip): stored(clip, one, "float16")
             for clip, one in zip(own, frames, strict=True)
@@ -281,7 +281,7 @@ def embed_into(
     clips: Sequence[Clip],
     embedder: Embedder,
     *,
-    batch_size: int = CLIPS_PER_SHARD,
+    batch_size: int = 1,
     progress: Progress | None = None,
 ) -> int:
     """Embed what the store lacks of `clips`; files are decoded in parallel with the network.
@@ -293,7 +293,9 @@ def embed_into(
     Parameters
     ----------
     batch_size
-        Clips of equal length that the embedder is given at a time, `CLIPS_PER_SHARD` at most.
+        Clips of equal length that the embedder is given at a time, `CLIPS_PER_SHARD` at most. With more
+        than one the last digits of an embedding depend on what else was in its batch, and copies of one
+        recording no longer tie; on CPUs it gains nothing.
     progress
         Told after each shard; clips that were there already count as done.
 

@@ -29,6 +29,8 @@ METHOD_NAMES = {
 """What the methods of `results.csv` are called in a figure."""
 
 MAX_ROC_POINTS = 200
+RESOLUTION = 1e-9
+"""Of the values themselves, below which a range of them is none."""
 BINS = 36
 FAR_DEVIATIONS = 12.0
 """Where a histogram ends and its last bin takes the rest: an anomaly 200 deviations out would otherwise
@@ -71,8 +73,11 @@ def histogram_edges(scores: Floats, *, far: float | None = None) -> Floats:
     low, high = float(scores.min()), float(scores.max())
     if far is not None:
         low, high = max(low, -far), min(high, far)
-    if low >= high:  # all scores equal, or all of them far out
-        low, high = low - 0.5, max(low, high) + 0.5
+    if high - low <= RESOLUTION * max(
+        abs(low), abs(high)
+    ):  # equal but for rounding, or all far out
+        wide = max(0.5, 0.05 * max(abs(low), abs(high)))
+        low, high = low - wide, max(low, high) + wide
     return np.linspace(low, high, BINS + 1)
 
 
@@ -83,6 +88,8 @@ def histogram(scores: Floats, edges: Floats) -> NDArray[np.int64]:
 
 def ticks(low: float, high: float, *, at_most: int = 6) -> list[float]:
     """Return round values in [low, high]: steps of 1, 2 or 5 times a power of ten."""
+    if not high - low > RESOLUTION * max(abs(low), abs(high)):
+        return [low]
     rough = (high - low) / at_most
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough)

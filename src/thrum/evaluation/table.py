@@ -185,6 +185,20 @@ def comparison(
     return ["machine", "machine_id", *overall], rows
 
 
+def unjudged(results: Iterable[Result]) -> list[str]:
+    """Return why there is no AUC of each machine ID that has none."""
+    told: dict[str, str] = {}
+    for result in results:
+        if result.auc is not None:
+            continue
+        if not result.n_normal and not result.n_anomaly:
+            lacks = "no test clips with a label"
+        else:
+            lacks = f"no {'anomalies' if result.n_normal else 'normal clips'} among its test clips"
+        told[f"{result.machine}/{result.machine_id}"] = lacks
+    return [f"no AUC of {machine}: {lacks}" for machine, lacks in told.items()]
+
+
 def write_scores(folder: Path, scores: Scores) -> list[Path]:
     """Write ``<machine>_<machine_id>.csv`` (``clip,label,domain,<methods>``) for each machine.
 

@@ -33,8 +33,10 @@ def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def clip_name(file_name: str) -> str:
-    """Return what clips are compared by: the file name without ``.wav`` or ``.flac``."""
-    return file_name.removesuffix(".wav").removesuffix(".flac")
+    """Return what clips are compared by: the file's name without its folders, ``.wav`` or ``.flac``."""
+    name = file_name.replace("\\", "/").rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and suffix.lower() in ("wav", "flac") else name
 
 
 def require_same(

@@ -118,6 +118,11 @@ def measures_of(section: Section, rules: Rules) -> dict[str, float | None]:
     for domain, own in domains.items():
         # From 2022 on, a domain's normal clips are set against the anomalies of both domains.
         ranked = own if rules.layout == "separate" else own | is_anomaly
+        if not own.any() or is_anomaly[own].all():
+            lacks = "clips" if not own.any() else "normal clips"
+            raise EvaluationError(
+                f"the {domain} domain has no {lacks} in the truth: both are wanted"
+            )
         measures[f"auc_{domain}"] = metrics.auc(is_anomaly[ranked], scores[ranked])
         if rules.layout == "separate":
             measures[f"pauc_{domain}"] = metrics.partial_auc(is_anomaly[ranked], scores[ranked])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,21 +85,37 @@ def pooled(sections: Iterable[Section]) -> Section:
     )
 
 
-def write_submission(folder: Path, scores: Scores) -> list[Path]:
+def write_submission(
+    folder: Path, scores: Scores, *, thresholds: Mapping[tuple[str, str], float] | None = None
+) -> list[Path]:
     """Write the selected scores in the challenge's form, ``anomaly_score_<part>.csv``.
+
+    From 2021 on (machine IDs called by section) ``decision_result_<part>.csv`` comes with them, 1 where the
+    score reaches the threshold, if there is one for every machine ID. Of windows of one recording the highest
+    score counts.
 
     Clips in folders that are called otherwise than the challenge's test folders are left out: their
     data have no official evaluation.
     """
-    rows: dict[str, list[tuple[str, float]]] = {}
+    rows: dict[str, dict[str, float]] = {}
+    limits: dict[str, float | None] = {}
     for clip, score in zip(scores.clips, scores.columns[scores.selected], strict=True):
         kind = clip.path.parent.name
         if clip.row is None and kind in TEST_FOLDERS:
             part = f"{clip.machine}_{clip.machine_id}_{kind}"
-            rows.setdefault(part, []).append((clip.path.name, float(score)))
+            own = rows.setdefault(part, {})
+            own[clip.path.name] = max(float(score), own.get(clip.path.name, -np.inf))
+            limits[part] = (thresholds or {}).get(clip.machine_key)
     paths = []
     for part, cells in sorted(rows.items()):
         path = folder / f"anomaly_score_{part}.csv"
-        storage.write_text(path, "".join(f"{name},{score!r}\n" for name, score in cells))
+        storage.write_text(path, "".join(f"{name},{score!r}\n" for name, score in cells.items()))
         paths.append(path)
+    decided = {part: limit for part, limit in limits.items() if limit is not None}
+    if len(decided) == len(rows) and all("_section_" in part for part in rows):
+        for part, limit in sorted(decided.items()):
+            path = folder / f"decision_result_{part}.csv"
+            told = "".join(f"{name},{int(score >= limit)}\n" for name, score in rows[part].items())
+            storage.write_text(path, told)
+            paths.append(path)
     return paths

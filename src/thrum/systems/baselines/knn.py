@@ -84,7 +84,10 @@ class NearestNeighbours(System):
                 self._require_alike(key, train, test)
                 for method, column in columns.items():
                     detector = self._detector(train, method)
-                    column[rows] = detector.anomaly_score(_part(test, method))
+                    # One by one: a distance's last digits would depend on the clips beside.
+                    column[rows] = [
+                        detector.anomaly_score(_part(one[None], method))[0] for one in test
+                    ]
         return Scores(clips, columns, self.config.score)
 
     @property

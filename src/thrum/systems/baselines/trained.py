@@ -211,6 +211,12 @@ class TrainedBaseline(System, Generic[Network]):
     ) -> Fitted[Network]:
         config = self.config
         keys = tuple(sorted({clip.machine_key for clip in clips}))
+        longest = max(clips, key=lambda clip: len(store.frames(clip)))
+        if len(store.frames(longest)) < config.stack_frames:
+            raise DataError(
+                f"{longest.path} has {len(store.frames(longest))} frames, one input takes "
+                f"{config.stack_frames}, and no clip of {group} has more: set stack_frames"
+            )
         windows = self._windows(clips, store)
         if len(windows) < 2:
             raise DataError(f"{group} has one input of {config.stack_frames} frames, wanted two")

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from thrum.errors import DataError
 
+LARGEST_BYTES = 1 << 29
+"""Of frames kept in memory: 18 hours of log-mel. More stay on the disk, and are read batch by batch."""
 Frames = NDArray[np.floating[Any]]
 """(T, F): the frames of one clip."""
 
@@ -26,7 +28,8 @@ class Windows:
     Parameters
     ----------
     clips
-        The frames (T, F) of each clip, T ≥ `stack`.
+        The frames (T, F) of each clip; of fewer than `stack` it is repeated, so that no odd clip costs a
+        run all that was learnt.
     names
         Of the clips, for errors.
     stack
@@ -39,7 +42,7 @@ class Windows:
     Raises
     ------
     DataError
-        Where a clip is too short, or F differs.
+        Where F differs.
     """
 
     def __init__(
@@ -51,12 +54,8 @@ class Windows:
         hop: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
+        clips = [_filled(frames, stack) for frames in clips]
         for frames, name in zip(clips, names, strict=True):
-            if len(frames) < stack:
-                raise DataError(
-                    f"{name} has {len(frames)} frames, one input takes {stack}: leave the clip out, or "
-                    f"set stack_frames"
-                )
             if frames.shape[1] != clips[0].shape[1]:
                 raise DataError(
                     f"{name} has frames of {frames.shape[1]} values, {names[0]} of "
@@ -71,7 +70,10 @@ class Windows:
         ]
         self.owners = np.repeat(np.arange(len(starts)), [len(own) for own in starts])
         """(W,): the clip that each window is of."""
-        self._frames = torch.from_numpy(np.concatenate(list(clips))).to(device)  # (sum of T, F)
+        self._clips, self._firsts = clips, firsts
+        self._frames: Tensor | None = None
+        if sum(frames.nbytes for frames in clips) <= LARGEST_BYTES:
+            self._frames = torch.from_numpy(np.concatenate(list(clips))).to(device)  # (sum of T, F)
         self._starts = torch.from_numpy(np.concatenate(starts)).to(device)  # (W,)
         self._offsets = torch.arange(stack, device=device)
 
@@ -81,5 +83,25 @@ class Windows:
     def batch(self, rows: NDArray[np.int64]) -> Tensor:
         """Return windows by number, (B, T, F) float32."""
         starts = self._starts[torch.from_numpy(rows).to(self._starts.device)]
+        if self._frames is None:
+            return self._gathered(rows, starts)
         places = starts[:, None] + self._offsets  # (B, T)
         return self._frames[places].float()
+
+    def _gathered(self, rows: NDArray[np.int64], starts: Tensor) -> Tensor:
+        """Return windows of clips that are too many for the memory, from where they lie on the disk."""
+        stack = len(self._offsets)
+        owners = self.owners[rows]
+        firsts = starts.cpu().numpy() - self._firsts[owners]
+        windows = [
+            np.asarray(self._clips[owner][first : first + stack], np.float32)
+            for owner, first in zip(owners, firsts, strict=True)
+        ]
+        return torch.from_numpy(np.stack(windows)).to(starts.device)
+
+
+def _filled(frames: Frames, stack: int) -> Frames:
+    """Return frames (T, F), repeated from the start where there are too few for one window."""
+    if 0 < len(frames) < stack:
+        return np.concatenate([frames] * -(-stack // len(frames)))[:stack]
+    return frames

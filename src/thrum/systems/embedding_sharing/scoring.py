@@ -152,10 +152,13 @@ class SharedScorer:
         scores = {kind: np.zeros(len(test)) for kind in self.left_out_}
         cosines = np.zeros((len(test), len(self.classifier.keys)))
         for member, fitted in zip(self.classifier.members, self.detectors_, strict=True):
-            views, cosine = self._views(member, test)
-            cosines += cosine
-            for kind, view in views.items():
-                scores[kind] += fitted[kind].anomaly_score(view) / len(self.detectors_)
+            for row, frames in enumerate(
+                test
+            ):  # one by one: a score must not depend on those beside
+                views, cosine = self._views(member, [frames])
+                cosines[row] += cosine[0]
+                for kind, view in views.items():
+                    scores[kind][row] += fitted[kind].anomaly_score(view)[0] / len(self.detectors_)
         parts = {kind: ScorePair(self.left_out_[kind], scores[kind]) for kind in scores}
         named = cosines.argmax(axis=1) == self.classifier.keys.index(self.key)
         return MachineScores(parts, self.identified_, named)
@@ -241,6 +244,9 @@ def _means(clips: Sequence[Frames]) -> list[NDArray[np.float64]]:
 
 
 def _whitened(whitening: Whitening, vectors: NDArray[np.float64]) -> list[NDArray[np.float32]]:
-    with torch.inference_mode():
-        out = whitening(torch.from_numpy(vectors.astype(np.float32))).numpy()
-    return list(out[:, None, :])
+    with (
+        torch.inference_mode()
+    ):  # one by one: in a product of matrices a row depends on those beside
+        return [
+            whitening(torch.from_numpy(row[None].astype(np.float32))).numpy() for row in vectors
+        ]

@@ -15,8 +15,6 @@ from thrum.features.augment import Augmentation
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.types import Clip, Progress
 
-CLIPS_AT_ONCE = 16
-
 
 class Spectrograms:
     """The log-mel spectrograms (T, M) in dB of some clips, any stretch of each.
@@ -86,16 +84,14 @@ class Spectrograms:
 
     @torch.no_grad()
     def whole(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Yield whole clips as they are: some of the rows (B,), equally long, and their levels (B, T, M)."""
-        lengths = self.inputs.lengths[rows]
-        for length in np.unique(lengths):
-            same = rows[lengths == length]
-            for some in np.split(same, range(CLIPS_AT_ONCE, len(same), CLIPS_AT_ONCE)):
-                batch = self.inputs.batch(some.tolist(), [0] * len(some), int(length))
-                if self.recorded:
-                    yield some, self._logmel.levels(self._logmel.power(batch[self._feature]))
-                else:
-                    yield some, batch[self._feature].transpose(1, 2)
+        """Yield whole clips as they are: one of the rows (1,), and its levels (1, T, M)."""
+        for row in rows:  # one by one: what comes of a clip must not depend on those beside
+            some = np.array([row])
+            batch = self.inputs.batch(some.tolist(), [0], int(self.inputs.lengths[row]))
+            if self.recorded:
+                yield some, self._logmel.levels(self._logmel.power(batch[self._feature]))
+            else:
+                yield some, batch[self._feature].transpose(1, 2)
 
     def usual(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return mean and deviation (M,) of each band over all frames of some clips."""

@@ -100,7 +100,9 @@ class Evaluator:
             scores[:, 0] = -readings.targets[:, own]
         if readings.ids.shape[1] > 1:
             scores[:, 1] = posterior_scores(readings.ids, self.number)
-        scores[:, 2] = (distance or self.distance_).anomaly_score(readings.features)
+        detector = distance or self.distance_
+        # One by one: a distance's last digits would depend on the clips beside.
+        scores[:, 2] = [detector.anomaly_score(one[None])[0] for one in readings.features]
         return scores
 
     def _scaled(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Self:

@@ -77,7 +77,7 @@ class InlierModels:
     def scores(self, clips: Measured) -> dict[str, NDArray[np.float64]]:
         """Return the score (B,) of clips by each model."""
         return {
-            name: clips.clip_means(detector.anomaly_score(clips.embeddings))
+            name: clips.clip_means(_clip_by_clip(detector, clips))
             for name, detector in self.detectors_.items()
         }
 
@@ -142,3 +142,10 @@ def possible_data(
         return tuple(wanted)
     _log.info("%s has one source segment only: inlier models are fitted to both domains", name)
     return ("both",)
+
+
+def _clip_by_clip(detector: Detector, clips: Measured) -> NDArray[np.float64]:
+    """Return the scores (sum of S,) of segments; in one product of matrices they would touch each other."""
+    ends = np.flatnonzero(np.diff(clips.clips)) + 1  # segments of a clip stand together
+    own = np.split(clips.embeddings, ends) if len(clips.clips) else []
+    return np.concatenate([np.zeros(0), *(detector.anomaly_score(one) for one in own)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,7 @@ def measured(
     firsts = np.concatenate(starts)
     by_power = np.array([spectrograms.clips[row].machine in weighted for row in rows])[clips]
     embeddings, strange, loud, maps, map_weights = [], [], [], [], []
-    for first in range(0, len(clips), SEGMENTS_AT_ONCE):
-        part = slice(first, first + SEGMENTS_AT_ONCE)
+    for part in _parts(starts):
         of = rows[clips[part]]
         levels, power = spectrograms.segments(of, firsts[part], segment_frames)
         power = torch.where(torch.from_numpy(by_power[part])[:, None].to(power.device), power, 1.0)
@@ -101,6 +100,15 @@ def measured(
             places.ravel(), np.concatenate(map_weights).ravel(), columns
         )
     return Measured(np.concatenate(embeddings), weights, clips, scores)
+
+
+def _parts(starts: Sequence[NDArray[np.int64]]) -> Iterator[slice]:
+    """Yield stretches of all segments of one clip each: what comes of a clip must not depend on others."""
+    first = 0
+    for each in starts:
+        for start in range(0, len(each), SEGMENTS_AT_ONCE):
+            yield slice(first + start, first + min(start + SEGMENTS_AT_ONCE, len(each)))
+        first += len(each)
 
 
 def pseudo_target(

@@ -29,4 +29,6 @@ def distance_scores(train: Vectors, test: Vectors, *, neighbours: int) -> NDArra
 
     With one neighbour this is eq. 7, 1 - max cos; with k the mean over the k nearest.
     """
-    return KNN(neighbours=neighbours, metric="cosine").fit(train).anomaly_score(test)
+    detector = KNN(neighbours=neighbours, metric="cosine").fit(train)
+    # One by one: a distance's last digits would depend on the clips beside.
+    return np.array([detector.anomaly_score(one[None])[0] for one in test])

@@ -29,7 +29,6 @@ from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
 MachineKey = tuple[str, str]
-CLIPS_AT_ONCE = 32
 
 _log = logging.getLogger(__name__)
 
@@ -193,12 +192,10 @@ class SelfSupervised(System):
         """Return the embeddings (N, E) of whole clips, and their logits (N, K)."""
         embeddings = np.zeros((len(inputs.clips), self.network_.tdnn.embedding_size), np.float32)
         logits = np.zeros((len(inputs.clips), self.sizes_.sections), np.float32)
-        for length in np.unique(inputs.lengths):
-            same = np.flatnonzero(inputs.lengths == length)
-            for start in range(0, len(same), CLIPS_AT_ONCE):
-                rows = same[start : start + CLIPS_AT_ONCE]
-                batch = inputs.batch(rows.tolist(), [0] * len(rows), int(length))
-                embedded = self.network_(batch)
-                embeddings[rows] = embedded.cpu().numpy()
-                logits[rows] = self.network_.logits(embedded)[0].cpu().numpy()
+        for row, length in enumerate(
+            inputs.lengths.tolist()
+        ):  # one by one: no clip touches another
+            embedded = self.network_(inputs.batch([row], [0], length))
+            embeddings[row] = embedded.cpu().numpy()[0]
+            logits[row] = self.network_.logits(embedded)[0].cpu().numpy()[0]
         return embeddings, logits
