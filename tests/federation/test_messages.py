@@ -179,7 +179,7 @@ def test_whatever_is_asked_a_site_answers_or_refuses(
 @given(seed=st.integers(0, 1 << 32))
 def test_whatever_comes_down_a_site_keeps_its_own_scores(site: Site, seed: int) -> None:
     chance = random.Random(seed)
-    site.forget()
+    site.brought.forget()
     for question in ("classifier", "scores"):
         message = mutated(SOUND[question][0], chance)
         said = refusal(lambda m, q=question: answer(site, f"accept_{q}", m), message)
@@ -351,6 +351,29 @@ def test_a_site_takes_what_its_algorithm_has_and_no_scores_under_the_first(
     assert ("collaborative" in site.score()[0].scores) is True
     refused = "an ID classifier came" if kept else "scores came"
     assert refused in site.refused[0]
+
+
+def test_what_an_earlier_round_brought_stays_until_something_is_accepted(site: Site) -> None:
+    state, description = CLASSIFIER
+    site.describe(VERSION, 1)
+    assert site.accept_classifier(state, description)["accepted"]
+    before = site.score()[0].scores["collaborative"].test
+
+    site.describe(VERSION, 1)  # of the next round
+    assert not site.accept_classifier(state, {**description, "frames": -1})["accepted"]
+    site.brought.end()
+    assert np.array_equal(site.score()[0].scores["collaborative"].test, before)
+    assert len(site.refused) == 1
+
+    site.describe(VERSION, 1)
+    assert site.refused == []
+    assert site.accept_classifier(state, {**description, "group": "Press"})["accepted"]
+    site.brought.end()
+    assert [path.name for path in (site.folder / "classifiers").iterdir()] == ["Press"]
+
+    site.describe(VERSION, 1)  # and now it is alone: nothing is meant for it
+    site.brought.end()
+    assert "collaborative" not in site.score()[0].scores
 
 
 def test_refusals_do_not_grow_without_end(site: Site) -> None:

@@ -116,7 +116,7 @@ def simulate(
             embeddings=embeddings,
         )
         site.prepare()
-        site.forget()
+        site.brought.forget()
         sites.append(site)
         if progress is not None:
             progress("embedding at the sites", number, len(groups))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from thrum.embedders.base import Embedder
 from thrum.embedders.logmel import LogMel
 from thrum.embedders.store import EmbeddingStore, embed_into
 from thrum.errors import DataError, ProtocolError
+from thrum.federation.brought import Brought
 from thrum.federation.chunks import chunk_content, chunk_message
 from thrum.federation.cutting import Cutter
 from thrum.federation.ledger import Ledger
@@ -56,7 +56,6 @@ from thrum.types import Clip, Progress, Scores, group_by_machine, names_of
 
 MOST_GROUPS = 256
 """Classifiers that a site keeps of one round: one a machine type."""
-MOST_REFUSALS = 20
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 _log = logging.getLogger(__name__)
@@ -138,6 +137,7 @@ class Site:
         self.embedder = embedder.to(self.device)
         self.folder = folder
         self.ledger = Ledger(folder / "ledger.jsonl")
+        self.brought = Brought(folder)
         self.progress = progress
         self.told: Hello | None = None
         """What the server said of the round when it asked last."""
@@ -175,6 +175,7 @@ class Site:
         """Say which machines the site has, how many clips of each, and which embedder it uses."""
         asked = {"protocol": protocol, "algorithm": algorithm}
         self.told = parse(Hello, asked, what="what the server says of the round")
+        self.brought.begin()
         first = next(iter(self.machines))
         message = plain(
             Description(
@@ -230,12 +231,6 @@ class Site:
         )
         return message
 
-    def forget(self) -> None:
-        """Forget what came down in an earlier round; a new one may be of another kind."""
-        for name in ("classifiers", "received"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._refusals.unlink(missing_ok=True)
-
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
 
@@ -248,6 +243,7 @@ class Site:
                 raise ProtocolError(f"more than {MOST_GROUPS} classifiers were sent in one round")
             classifier = IDClassifier.from_message(state, plain(what)).to(self.device)
             self._try(classifier)
+            self.brought.make_room()
             classifier.save(folder)
             return f"classifier {folder.name}"
 
@@ -269,6 +265,7 @@ class Site:
                 raise ProtocolError(
                     f"{sent[0]} + {sent[1]} scores of {name} were sent, wanted {wanted[0]} + {wanted[1]}"
                 )
+            self.brought.make_room()
             storage.write_json(self._received_path(came.key), own.message())
             return f"scores of {name}"
 
@@ -277,7 +274,7 @@ class Site:
     @property
     def refused(self) -> list[str]:
         """What the site refused of what came down in this round, and why."""
-        return list(storage.read_json(self._refusals)) if self._refusals.exists() else []
+        return self.brought.refused
 
     # What stays
 
@@ -371,10 +368,6 @@ class Site:
     def _received_path(self, key: MachineKey) -> Path:
         return self.folder / "received" / f"{self._names[key]}.json"
 
-    @property
-    def _refusals(self) -> Path:
-        return self.folder / "refused.json"
-
     def _kept(self, what: str, keep: Callable[[], str]) -> Message:
         """Keep what came down, or refuse it and go on without: the site then has its own scores."""
         accepted = True
@@ -383,7 +376,7 @@ class Site:
         except ProtocolError as error:
             accepted = False
             _log.warning("refused: %s", error)
-            storage.write_json(self._refusals, [*self.refused, str(error)][-MOST_REFUSALS:])
+            self.brought.refuse(str(error))
         message = plain(Acknowledgement(what, accepted))
         self._record_text("acknowledgement", what if accepted else f"{what}: refused", message)
         return message

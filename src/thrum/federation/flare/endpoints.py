@@ -91,6 +91,8 @@ class SiteEndpoint:
             _log.exception("the end of the round was not understood")
             return {}
         if end.state == "done":
+            if self._site is not None:
+                self._site.brought.end()
             self._note("done", seed=end.seed, algorithm=end.algorithm)
         else:
             self._note(
@@ -107,7 +109,6 @@ class SiteEndpoint:
                     f"this is site {collab.site_name!r}, its settings are of {settings.name!r}"
                 )
             self._site = open_site(settings)
-            self._site.forget()
         return self._site
 
     def _failed(self, question: str, error: Exception) -> Message:

@@ -142,7 +142,10 @@ def take_part(
         results = [row for own in scores for row in site_results(own, told["seed"])]
         write_results(settings.out / "results.csv", results)
         _wait(lambda: not engine.busy(), engine, LINGER_SECONDS)
-    refused = [f"refused what the server sent: {text}" for text in site.refused]
+    refused = [
+        f"refused what the server sent: {text}; what an earlier round brought, if one did, stays in force"
+        for text in site.refused
+    ]
     without = [own.key for own in scores if "collaborative" not in own.scores]
     notes = notes_of([] if refused else without, invertible=site.embedder.invertible)
     return results, [*refused, *notes]

@@ -1,0 +1,60 @@
+"""What rounds have brought to a site: in force until something of a later round is accepted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from thrum import storage
+
+MOST_REFUSALS = 20
+_FOLDERS = ("classifiers", "received")
+
+
+class Brought:
+    """Classifiers and scores that came down, and what was refused of the present round.
+
+    Parameters
+    ----------
+    folder
+        The site's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._refusals = folder / "refused.json"
+        self._replaced = False
+
+    def begin(self) -> None:
+        """Begin a round: what an earlier one brought stays in force for the time being."""
+        self._replaced = False
+        self._refusals.unlink(missing_ok=True)
+
+    def make_room(self) -> None:
+        """Remove what an earlier round brought; to be called when the first thing of this one is accepted."""
+        if not self._replaced:
+            self._remove()
+            self._replaced = True
+
+    def end(self) -> None:
+        """End a round that is done: where nothing was meant for the site, nothing stays in force."""
+        if not self._replaced and not self.refused:
+            self._remove()
+
+    def forget(self) -> None:
+        """Forget all of it."""
+        self._remove()
+        self.begin()
+
+    @property
+    def refused(self) -> list[str]:
+        """What was refused in this round, and why."""
+        return list(storage.read_json(self._refusals)) if self._refusals.exists() else []
+
+    def refuse(self, why: str) -> None:
+        """Note that something was refused."""
+        storage.write_json(self._refusals, [*self.refused, why][-MOST_REFUSALS:])
+
+    def _remove(self) -> None:
+        for name in _FOLDERS:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
