@@ -94,7 +94,15 @@ def train(
         write_takings(out, takings)
         if back or not made.wants_held_out:
             when, who = signature()
-            prepare_monitors(out, fitted, back or learnt, when=when, who=who, states_by=states_by)
+            prepare_monitors(
+                out,
+                fitted,
+                back or learnt,
+                when=when,
+                who=who,
+                states_by=states_by,
+                progress=progress,
+            )
         storage.write_text(out / "config.toml", configs.to_toml(chosen))
         test = fitted.learnt_among(dataset.where(split="test"))
         scores = fitted.score(test) if test else None

@@ -94,7 +94,9 @@ class Baseline:
         `states` tells their operating states; None finds them.
         """
         heard, details = _heard_all(clips)
-        names = list(states) if states is not None else found_states(_bands(heard))
+        if states is None:  # features have no decibels by which states could be apart
+            states = found_states(_bands(heard)) if details else ["normal"] * len(clips)
+        names = list(states)
         known = [
             Known(clip.name, str(clip.path), content_of(clip), name)
             for clip, name in zip(clips, names, strict=True)

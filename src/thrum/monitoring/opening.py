@@ -13,7 +13,7 @@ from thrum.monitoring.baseline import Baseline
 from thrum.monitoring.history import Change, History
 from thrum.monitoring.monitor import Monitor
 from thrum.systems.base import System, load_system
-from thrum.types import Clip, group_by_machine, names_of
+from thrum.types import Clip, Progress, group_by_machine, names_of
 
 FOLDER = "monitors"
 
@@ -69,6 +69,7 @@ def prepare_monitors(
     when: str,
     who: str,
     states_by: str | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write the first baseline of every machine of a run, and how its sound was taken where nothing says so.
 
@@ -82,11 +83,14 @@ def prepare_monitors(
         For the log.
     states_by
         The attribute of the clips that tells the operating state; None finds states in the sound.
+    progress
+        Told after each machine.
     """
     left_out, clips = system.left_out_scores(), list(clips)
     if not (run / SOUND).exists():
         write_takings(run, takings_of(clips))
-    for key, own in group_by_machine(clips).items():
+    groups = group_by_machine(clips)
+    for number, (key, own) in enumerate(groups.items(), start=1):
         if len(left_out.get(key, ())) != len(
             own
         ):  # a machine of one clip has no other to be left out for
@@ -99,6 +103,8 @@ def prepare_monitors(
             baseline.save(history.folder, history.name(version))
             names = tuple(clip.name for clip in own)
             history.record(Change(version, 0, "made", when, who, "the run's own clips", names))
+        if progress is not None:
+            progress("normal sound for monitors", number, len(groups))
 
 
 def history_of(run: Path | str, machine: str | None) -> tuple[str, History]:
