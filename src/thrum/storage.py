@@ -31,11 +31,16 @@ PARSING = threading.Lock()
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well, it becomes `path`, durably."""
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well, it becomes `path`, durably.
+
+    A private file is readable by its owner alone from the first byte, whatever the umask.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if private:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         fsync(temporary)
         temporary.replace(path)
@@ -47,20 +52,31 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
-    with replacing(path) as temporary:
+def private_folder(path: Path) -> Path:
+    """Make a folder that its owner alone can open, whatever the umask, or make it so; return it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise StorageError(f"cannot make {path} private: {error}") from error
+    return path
+
+
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write `content` to `path` atomically; `private` as in `replacing`."""
+    with replacing(path, private=private) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str, *, private: bool = False) -> None:
     """Write `content` to `path` atomically, as UTF-8."""
-    write_bytes(path, content.encode("utf-8"))
+    write_bytes(path, content.encode("utf-8"), private=private)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, private: bool = False) -> None:
     """Write `content` to `path` atomically, as JSON that a person can read."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text, private=private)
 
 
 def read_json(path: Path) -> Any:
@@ -73,9 +89,9 @@ def read_json(path: Path) -> Any:
         raise DamagedError(f"{path} is not valid JSON: {error}") from error
 
 
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+def write_sealed(path: Path, content: Mapping[str, Any], *, private: bool = False) -> None:
     """Write a JSON object that names its own sha256, as ``seal``, atomically."""
-    write_json(path, {**content, "seal": _seal(content)})
+    write_json(path, {**content, "seal": _seal(content)}, private=private)
 
 
 def read_sealed(path: Path, *, unsealed: bool = False) -> dict[str, Any]:
@@ -108,11 +124,11 @@ def _seal(content: Mapping[str, Any]) -> str:
     return sha256_bytes(json.dumps(kept, sort_keys=True).encode())
 
 
-def write_array(path: Path, array: NDArray[Any]) -> str:
+def write_array(path: Path, array: NDArray[Any], *, private: bool = False) -> str:
     """Write an array as ``.npy`` atomically; return the file's sha256."""
     import numpy as np
 
-    with replacing(path) as temporary:
+    with replacing(path, private=private) as temporary:
         with temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         return sha256(temporary)

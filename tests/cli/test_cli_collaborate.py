@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from thrum.errors import DataError
 from thrum.federation import inprocess
 from thrum.federation.flare import kit, rounds
 from thrum.federation.flare.settings import SiteSettings
+from thrum.federation.flare.state import ProgressLog, write_state
 from thrum.federation.ledger import Ledger
 
 RUNNER = CliRunner()
@@ -111,7 +114,8 @@ def test_a_client_lets_test_clips_leave_only_where_told(
         seen.append(settings)
         return [], []
 
-    own = kit.Kit(tmp_path, "site", "north", "north", "localhost", 1, None)  # type: ignore[arg-type]
+    until = datetime.now(UTC) + timedelta(days=99)
+    own = kit.Kit(tmp_path, "site", "north", "n", "localhost", 1, "localhost", until, None)  # type: ignore[arg-type]
     monkeypatch.setattr(kit, "read_kit", lambda folder, role: own)
     monkeypatch.setattr(rounds, "take_part", take_part)
     folder = str(tmp_path)
@@ -120,3 +124,63 @@ def test_a_client_lets_test_clips_leave_only_where_told(
     )
     assert shown.exit_code == 0, shown.output
     assert [settings.algorithm for settings in seen] == [allowed]
+
+
+def test_the_status_of_a_site_says_what_it_was_told_sent_and_refused(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for clips in (4, 3):
+        ledger.record("embeddings", "fan/id_00", clips=clips, n_bytes=10, sha256="0")
+    write_state(
+        tmp_path,
+        "stopped",
+        reason="the server stopped the round",
+        failure="chunk: StorageError: no space",
+        told={"protocol": [3, 1], "algorithm": 2},
+    )
+    (tmp_path / "refused.json").write_text('["a classifier came that does not work here"]')
+    (tmp_path / "received").mkdir()
+    (tmp_path / "received" / "fan_id_00.json").touch()
+    shown = RUNNER.invoke(app, ["status", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "site: the last round is stopped, since 20",
+        "round:      Algorithm 2, protocol 3.1",
+        "last error: the server stopped the round; chunk: StorageError: no space",
+        "in force:   fan_id_00",
+        "refused:    a classifier came that does not work here",
+        "has left:   2 messages, 20 bytes",
+    ):
+        assert words in shown.output
+    told = json.loads(RUNNER.invoke(app, ["status", str(tmp_path), "--json"]).output)
+    assert (told["role"], told["state"], told["n_bytes"]) == ("site", "stopped", 20)
+
+
+def test_the_status_of_a_server_says_what_it_keeps_of_whom(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
+    shown = RUNNER.invoke(app, ["status", str(tmp_path)])
+    assert "server: no round has begun" in shown.output
+    assert "last error: none" in shown.output
+    ProgressLog(tmp_path)("collecting train embeddings", 1, 2)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"torn')
+    for site, sizes in (("north", (5, 7)), ("south", (11,))):
+        for number, size in enumerate(sizes):
+            folder = tmp_path / "pieces" / site / "train"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}.npy").write_bytes(bytes(size))
+    write_state(tmp_path, "done", sites={"north": ["fan/id_00"]}, notes=["fan/id_00 is alone"])
+    told = json.loads(RUNNER.invoke(app, ["status", str(tmp_path), "--json"]).output)
+    assert told["sites"] == [
+        {"name": "north", "machines": ["fan/id_00"], "pieces": 2, "n_bytes": 12},
+        {"name": "south", "machines": [], "pieces": 1, "n_bytes": 11},
+    ]
+    shown = RUNNER.invoke(app, ["status", str(tmp_path)])
+    assert "last step:  collecting train embeddings: 1/2" in shown.output
+    assert "note:       fan/id_00 is alone" in shown.output
+    assert "certificates_valid_until" in told
+
+
+def test_the_status_of_another_folder_is_said(tmp_path: Path) -> None:
+    shown = RUNNER.invoke(app, ["status", str(tmp_path)])
+    assert isinstance(shown.exception, DataError)
+    assert "is the folder of no server and no site" in str(shown.exception)

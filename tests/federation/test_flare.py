@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -249,3 +250,15 @@ def test_a_site_cannot_take_part_under_the_name_of_another(tmp_path: Path) -> No
             time.sleep(2)
         assert server.poll() is None
     assert "1 of 2" not in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_round_runs_where_paths_have_spaces(tmp_path: Path) -> None:
+    """Kits, data and stores; the engine splits command lines that it makes of the kit's path."""
+    collaboration = Collaboration(tmp_path / "hall 'two', this year")
+    collaboration.run_round(algorithm=1)
+    for site, machine in SITES.items():
+        assert scores_of(collaboration.out(site) / "scores" / f"{machine}_id_00.csv")
+        mode = collaboration.out(site).stat().st_mode
+        assert stat.S_IMODE(mode) == 0o700

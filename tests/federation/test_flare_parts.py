@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +193,68 @@ def test_a_kit_whose_time_is_over_is_refused(
         read_kit(provisioned / "north", role="site")
 
 
+@pytest.mark.parametrize(("days", "said"), [(29.5, "in 29 days"), (30.5, None)])
+def test_the_end_of_a_certificate_is_said_a_month_ahead(
+    provisioned: Path, days: float, said: str | None
+) -> None:
+    kit = read_kit(provisioned / "north", role="site")
+    assert 300 < (kit.valid_until - datetime.now(UTC)).days <= 360  # the authority's is later
+    warning = kit.warning(kit.valid_until - timedelta(days=days))
+    assert (warning is None) if said is None else (said in str(warning))
+
+
+def test_a_command_begins_with_the_warning(provisioned: Path, tmp_path: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(days=3)
+    kit = replace(read_kit(provisioned / "north", role="site"), host="256.0.0.1", valid_until=soon)
+    told: list[str] = []
+    with pytest.raises(FederationError, match="is not known here"):
+        take_part(
+            kit,
+            SiteSettings("north", tmp_path, tmp_path / "out"),
+            tell=told.append,
+            progress=lambda stage, done, total: None,
+        )
+    assert "in 2 days: ask the operator for a new kit" in told[0]
+
+
+def test_a_kit_whose_settings_are_of_another_site_is_damaged(
+    provisioned: Path, tmp_path: Path
+) -> None:
+    kit = shutil.copytree(provisioned / "north", tmp_path / "kit")
+    path = kit / "startup" / "fed_client.json"
+    path.write_text(path.read_text().replace('"north"', '"south"'))
+    with pytest.raises(ConfigError, match="settings are of 'south', its certificate is of 'north'"):
+        read_kit(kit, role="site")
+
+
+def test_a_kit_may_lie_where_a_path_has_spaces(
+    provisioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine splits command lines: it is shown a link without."""
+    folder = shutil.copytree(provisioned / "north", tmp_path / "kits of 'this' year" / "north")
+    engine = Engine(
+        read_kit(folder, role="site"), SiteSettings("north", tmp_path, tmp_path / "out")
+    )
+    started: list[list[str]] = []
+
+    class Process:
+        pid = 1 << 30  # nobody's
+
+        def __init__(self, command: list[str], **_: object) -> None:
+            started.append(command)
+
+        def terminate(self) -> None: ...
+        def wait(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    with engine:
+        workspace = Path(started[0][started[0].index("-m", 3) + 1])
+        assert not set(str(workspace)) & set(" '\"")
+        assert workspace.resolve() == folder
+    assert not workspace.exists()
+    assert (folder / "startup").is_dir()
+
+
 @contextmanager
 def tls_server(kit: Kit, *, trusting: Path) -> Iterator[None]:
     """Listen as the server would: with its certificate, wanting one signed by `trusting`."""
@@ -233,6 +296,16 @@ def test_a_server_of_another_authority_is_told_apart(provisioned: Path, foreign:
         pytest.raises(FederationError, match="not the one of this kit"),
     ):
         reachable(read_kit(provisioned / "north", role="site"))
+
+
+def test_another_participant_in_the_server_s_place_is_named(provisioned: Path) -> None:
+    """Its certificate is of the right authority; the engine would refuse it, and wait in silence."""
+    server, operator = server_kits(provisioned)
+    with (
+        tls_server(server, trusting=server.startup / "rootCA.pem"),
+        pytest.raises(FederationError, match="is 'localhost', the kit's server is 'hub.example'"),
+    ):
+        reachable(replace(operator, server="hub.example"))
 
 
 def test_a_certificate_of_another_authority_is_refused(provisioned: Path, foreign: Path) -> None:

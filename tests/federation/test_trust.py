@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -233,3 +235,22 @@ def test_a_classifier_that_changed_on_disk_is_named(tmp_path: Path) -> None:
     swap_a_bit(weights)
     with pytest.raises(StorageError, match="model.safetensors is damaged"):
         IDClassifier.load(folder)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_what_lies_at_sites_and_server_is_its_owner_s_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "server").mkdir(mode=0o777)
+        ledger = tmp_path / "sites" / "Press_id_00" / "ledger.jsonl"
+        ledger.parent.mkdir(parents=True, mode=0o777)
+        ledger.touch(0o666)
+        round_of(tmp_path)
+    finally:
+        os.umask(before)
+    folders = [tmp_path / "server", *(tmp_path / "sites").iterdir()]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    files = list((tmp_path / "server" / "pieces").rglob("*.*"))
+    files += [*(tmp_path / "sites").rglob("ledger.jsonl"), *(tmp_path / "sites").rglob("*.key")]
+    assert len(files) >= 2 * 2 + 2 + 2
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}

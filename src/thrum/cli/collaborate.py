@@ -10,6 +10,7 @@ import typer
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
 from thrum.cli.collaborate_server import server
+from thrum.cli.collaborate_status import status
 from thrum.cli.options import (
     Anomaly,
     ClipSeconds,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("server")(server)
 app.command("client")(client)
+app.command("status")(status)
 
 
 @app.command("simulate")

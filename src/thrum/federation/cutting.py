@@ -40,7 +40,7 @@ class Cutter:
     def prepare(self) -> None:
         """Make the secret where there is none, or a damaged one."""
         if not self.secret.exists() or self.secret.stat().st_size != SECRET_BYTES:
-            storage.write_bytes(self.secret, secrets.token_bytes(SECRET_BYTES))
+            storage.write_bytes(self.secret, secrets.token_bytes(SECRET_BYTES), private=True)
 
     def pieces(
         self, key: MachineKey, clips: Sequence[Frames], settings: Mapping[str, Any]

@@ -86,7 +86,7 @@ class Ledger:
         entry = Entry(now, what, detail, clips, n_bytes, sha256, invertible)
         line = json.dumps(asdict(entry)).encode() + b"\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            storage.private_folder(self.path.parent)
             new = not self.path.exists()
             with _opened(self.path) as handle:
                 _append(handle, line)
@@ -120,8 +120,9 @@ def _entry(line: bytes, number: int) -> Entry:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """Open for one writer at a time: another's line is neither cut in two nor taken back."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
+        os.fchmod(handle, 0o600)  # where an earlier version made it
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:

@@ -74,8 +74,9 @@ class PieceStore:
     ) -> None:
         """Write a piece that has arrived and been checked: embeddings (sum of T, D), clip lengths."""
         array_path, list_path = self._paths(site, split, piece)
-        checksum = storage.write_array(array_path, embeddings)
-        storage.write_sealed(list_path, {"lengths": list(lengths), "sha256": checksum})
+        checksum = storage.write_array(array_path, embeddings, private=True)
+        known = {"lengths": list(lengths), "sha256": checksum}
+        storage.write_sealed(list_path, known, private=True)
 
     def keep_only(self, listed: Mapping[str, Mapping[Split, Sequence[Piece]]]) -> None:
         """Remove whatever no site lists any more: of clips that were deleted, of sites that have left.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thrum import storage
 from thrum.errors import FederationError, ProtocolError, StorageError
 from thrum.federation.chunks import parse_chunk
 from thrum.federation.members import (
@@ -340,7 +341,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; an orphan of a killed server must not write beside us."""
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
+    storage.private_folder(folder)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

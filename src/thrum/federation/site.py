@@ -159,6 +159,7 @@ class Site:
 
     def prepare(self) -> None:
         """Compute what is not there yet: the embeddings of all clips, and their log-mel for comparison."""
+        storage.private_folder(self.folder)
         clips = [clip for own in self.machines.values() for clip in own]
         if self._embeddings.missing(clips, self.embedder.settings):
             embed_into(self._embeddings, clips, self.embedder, progress=self.progress)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 import socket
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ _CONFIGS: dict[Role, tuple[str, str]] = {
     "operator": ("fed_admin.json", "client"),
 }
 CONNECT_SECONDS = 5.0
+WARNED_DAYS = 30
 REFUSAL_SECONDS = 0.5
 """A server that refuses our certificate says so after the handshake, within this time."""
 
@@ -41,6 +42,10 @@ class Kit:
         As the certificate has them; nobody can take part under another name.
     host, port
         Where the server listens.
+    server
+        The server's name, as its certificate must have it.
+    valid_until
+        When the first of its certificates ends: its own, or the authority's.
     tls
         Its certificate and key, and whom it trusts, ready for a connection to the server.
     """
@@ -51,12 +56,24 @@ class Kit:
     organisation: str
     host: str
     port: int
+    server: str
+    valid_until: datetime
     tls: ssl.SSLContext = field(repr=False, compare=False)
 
     @property
     def startup(self) -> Path:
         """The folder of certificate, key and engine settings."""
         return self.folder / "startup"
+
+    def warning(self, now: datetime | None = None) -> str | None:
+        """Return what to say where a certificate ends within `WARNED_DAYS`; None where none does."""
+        left = self.valid_until - (now or datetime.now(UTC))
+        if left.days >= WARNED_DAYS:
+            return None
+        return (
+            f"the certificates in {self.folder} end on {self.valid_until:%Y-%m-%d}, in {left.days} "
+            f"days: ask the operator for a new kit before that (deploy/README.md)"
+        )
 
 
 def read_kit(folder: Path, *, role: Role) -> Kit:
@@ -75,21 +92,19 @@ def read_kit(folder: Path, *, role: Role) -> Kit:
     if found != role:
         came = f"the kit of a {found}" if found else "no kit"
         raise ConfigError(f"{folder} holds {came}, wanted that of a {role} (see deploy/README.md)")
-    if shlex.split(str(folder)) != [str(folder)]:
-        raise ConfigError(
-            f"the engine cannot start from {folder}: move it to a path without spaces"
-        )
     config_name, base = _CONFIGS[role]
     try:
         config = json.loads((folder / "startup" / config_name).read_text(encoding="utf-8"))
-        name, organisation = _subject(folder / "startup" / f"{base}.crt")
-        host, port = _address(config, role)
+        name, organisation, valid_until = _subject(folder / "startup" / f"{base}.crt")
+        host, port, server = _address(config, role)
+        _require_name(config, role, name)
         tls = _tls(folder / "startup", base)
+        valid_until = min(valid_until, _subject(folder / "startup" / "rootCA.pem")[2])
     except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise ConfigError(
             f"the kit in {folder} is damaged ({error}): provision it again"
         ) from error
-    return Kit(folder, role, name, organisation, host, port, tls)
+    return Kit(folder, role, name, organisation, host, port, server, valid_until, tls)
 
 
 def server_kits(folder: Path) -> tuple[Kit, Kit]:
@@ -120,8 +135,8 @@ def reachable(kit: Kit) -> bool:
     Raises
     ------
     FederationError
-        Where the server's name is not known, or the server answers but one of the two does not trust
-        the other.
+        Where the server's name is not known, or what answers has another name in its certificate than
+        the kit's server, or one of the two does not trust the other.
     """
     where = f"{kit.host}:{kit.port}"
     try:
@@ -129,6 +144,7 @@ def reachable(kit: Kit) -> bool:
             socket.create_connection((kit.host, kit.port), timeout=CONNECT_SECONDS) as plain,
             kit.tls.wrap_socket(plain, server_hostname=kit.host) as secure,
         ):
+            _require_server(kit, secure.getpeercert(), where)
             secure.settimeout(REFUSAL_SECONDS)
             with suppress(TimeoutError):  # it waits for us to speak
                 secure.recv(1)
@@ -174,8 +190,26 @@ def _role_of(folder: Path) -> Role | None:
     return None
 
 
-def _subject(certificate: Path) -> tuple[str, str]:
-    """Return name and organisation of a certificate, after checking its dates."""
+def _require_server(kit: Kit, certificate: Mapping[str, Any] | None, where: str) -> None:
+    """Raise where what answers is another participant: the engine would refuse it, in silence."""
+    subject = dict(pair for part in (certificate or {}).get("subject", ()) for pair in part)
+    found = subject.get("commonName")
+    if found != kit.server:
+        raise FederationError(
+            f"what answers at {where} is {found!r}, the kit's server is {kit.server!r}: start the "
+            f"server there, or ask the operator for a kit of this address"
+        )
+
+
+def _require_name(config: Mapping[str, Any], role: Role, name: str) -> None:
+    """Raise where the settings of a site's kit are of another site than its certificate."""
+    told = config["client"].get("fqsn", name) if role == "site" else name
+    if told != name:
+        raise ValueError(f"its settings are of {told!r}, its certificate is of {name!r}")
+
+
+def _subject(certificate: Path) -> tuple[str, str, datetime]:
+    """Return name and organisation of a certificate and when it ends, after checking its dates."""
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
@@ -188,19 +222,23 @@ def _subject(certificate: Path) -> tuple[str, str]:
             f"set the clock"
         )
     name = loaded.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-    organisation = loaded.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
-    return str(name), str(organisation)
+    organisations = loaded.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    organisation = organisations[0].value if organisations else ""
+    return str(name), str(organisation), loaded.not_valid_after_utc
 
 
-def _address(config: dict[str, Any], role: Role) -> tuple[str, int]:
+def _address(config: dict[str, Any], role: Role) -> tuple[str, int, str]:
+    """Return where the server listens, and its name."""
     if role == "operator":
         host, port = str(config["admin"]["host"]), int(config["admin"]["port"])
+        server = str(config["admin"]["server_identity"])
     else:
         host, _, text = str(config["servers"][0]["service"]["target"]).rpartition(":")
         port = int(text)
+        server = str(config["servers"][0].get("identity", host))
     if not host or not 0 < port < 1 << 16:
         raise ValueError(f"the server's address is {host}:{port}")
-    return host, port
+    return host, port, server
 
 
 def _tls(startup: Path, base: str) -> ssl.SSLContext:

@@ -77,7 +77,11 @@ def serve(
     FederationError
         Where sites do not come within `wait_seconds`, or the round stops; run again to go on.
     """
+    for kit in (server, operator):
+        if warning := kit.warning():
+            tell(warning)
     require_free_port(operator)
+    storage.private_folder(settings.out)
     storage.write_text(settings.out / "config.toml", config.to_toml(settings))
     clear_state(settings.out)
     log = LogReader(settings.out, progress)
@@ -119,6 +123,8 @@ def take_part(
     FederationError
         Where the server's name is not known, or server and site do not trust each other's certificates.
     """
+    if warning := kit.warning():
+        tell(warning)
     reachable(kit)  # what is wrong with the kit is to be said before hours of embedding
     site = open_site(settings, progress=progress)
     site.prepare()
