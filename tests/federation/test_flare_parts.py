@@ -227,32 +227,27 @@ def test_a_kit_whose_settings_are_of_another_site_is_damaged(
         read_kit(kit, role="site")
 
 
-def test_a_kit_may_lie_where_a_path_has_spaces(
-    provisioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine splits command lines: it is shown a link without."""
-    folder = shutil.copytree(provisioned / "north", tmp_path / "kits of 'this' year" / "north")
-    engine = Engine(
-        read_kit(folder, role="site"), SiteSettings("north", tmp_path, tmp_path / "out")
-    )
-    started: list[list[str]] = []
+def test_the_engine_s_command_lines_keep_paths_whole() -> None:
+    import shlex
 
-    class Process:
-        pid = 1 << 30  # nobody's
+    from nvflare.apis.fl_constant import FLContextKey
+    from nvflare.apis.fl_context import FLContext
+    from nvflare.apis.job_launcher_spec import JobProcessArgs
 
-        def __init__(self, command: list[str], **_: object) -> None:
-            started.append(command)
+    from thrum.federation.flare.launching import ServerLauncher, SiteLauncher
 
-        def terminate(self) -> None: ...
-        def wait(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
-    with engine:
-        workspace = Path(started[0][started[0].index("-m", 3) + 1])
-        assert not set(str(workspace)) & set(" '\"")
-        assert workspace.resolve() == folder
-    assert not workspace.exists()
-    assert (folder / "startup").is_dir()
+    for launcher, name in ((ServerLauncher, "APP_ROOT"), (SiteLauncher, "STARTUP_DIR")):
+        context = FLContext()
+        arguments = {
+            JobProcessArgs.WORKSPACE: ("-m", "/kits of 'this' year"),
+            getattr(JobProcessArgs, name): ("-a", "/b c"),
+            JobProcessArgs.OPTIONS: ("--set", "x=1 y=2"),
+        }
+        context.set_prop(FLContextKey.JOB_PROCESS_ARGS, arguments, private=True, sticky=False)
+        words = shlex.split(launcher().get_command({}, context))[1:]
+        assert sorted(words) == sorted(
+            ["-m", "/kits of 'this' year", "-a", "/b c", "--set", "x=1", "y=2"]
+        )
 
 
 @contextmanager

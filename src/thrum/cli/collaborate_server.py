@@ -29,6 +29,10 @@ def server(
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
     settings: Settings = None,
     wait: Annotated[float, typer.Option(help="Seconds that the sites may take to come.")] = 3600.0,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sites that are enough where others do not come or fail; all."),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds a site may take for an answer.")] = 600.0,
     max_clips: Annotated[int, typer.Option(min=1, help="Clips that one site may have.")] = 200_000,
     max_gigabytes: Annotated[
@@ -62,6 +66,7 @@ def server(
         per_machine_type=per_machine_type,
         config=preset_settings,
         answer_seconds=timeout,
+        quorum=quorum,
         limits=Limits(max_clips, round(max_gigabytes * 1e9)),
     )
     with console.progress(quiet=json) as progress:

@@ -88,24 +88,27 @@ def member_of(name: str, answer: Message, limits: Limits) -> Member:
     return Member(name, description, machines)
 
 
-def check_members(
-    members: Sequence[Member], registry: Mapping[str, Sequence[MachineKey]] | None
-) -> None:
+def check_registered(member: Member, registry: Mapping[str, Sequence[MachineKey]] | None) -> None:
+    """Raise a `FederationError` where a site speaks for a machine that is not registered to it."""
+    allowed = None if registry is None else set(registry.get(member.name, ()))
+    for key in member.machines:
+        if allowed is not None and key not in allowed:
+            raise FederationError(
+                f"site {member.name!r} speaks for {'/'.join(key)}, which is not registered to it"
+            )
+
+
+def check_members(members: Sequence[Member]) -> None:
     """Refuse what cannot learn together.
 
     Raises
     ------
     FederationError
-        Where two sites claim one machine ID, a site one that is not registered to it, or embedders differ.
+        Where two sites claim one machine ID, or embedders differ.
     """
     owners: dict[MachineKey, str] = {}
     for member in members:
-        allowed = None if registry is None else set(registry.get(member.name, ()))
         for key in member.machines:
-            if allowed is not None and key not in allowed:
-                raise FederationError(
-                    f"site {member.name!r} speaks for {'/'.join(key)}, which is not registered to it"
-                )
             if key in owners:
                 raise FederationError(
                     f"sites {owners[key]!r} and {member.name!r} both claim machine ID "

@@ -11,7 +11,7 @@ The JSON is written last: a piece without it has not arrived.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,20 @@ class PieceStore:
         known = {"lengths": list(lengths), "sha256": checksum}
         storage.write_sealed(list_path, known, private=True)
 
-    def keep_only(self, listed: Mapping[str, Mapping[Split, Sequence[Piece]]]) -> None:
+    def keep_only(
+        self,
+        listed: Mapping[str, Mapping[Split, Sequence[Piece]]],
+        *,
+        spared: Collection[str] = (),
+    ) -> None:
         """Remove whatever no site lists any more: of clips that were deleted, of sites that have left.
 
         Parameters
         ----------
         listed
             For each site of the round, and each split that is collected, its pieces.
+        spared
+            Sites that are only away: theirs stay.
         """
         wanted = {
             path
@@ -95,7 +102,8 @@ class PieceStore:
         }
         # The list of a piece goes before its array: without it the array does not count.
         for path in sorted(self.folder.rglob("*"), key=lambda path: path.suffix != ".json"):
-            if path.is_file() and path not in wanted:
+            away = path.relative_to(self.folder).parts[0] in spared
+            if path.is_file() and path not in wanted and not away:
                 path.unlink()
         for folder in sorted(self.folder.rglob("*"), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):

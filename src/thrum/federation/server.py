@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,7 @@ from thrum.federation.members import (
     Member,
     check_consent,
     check_members,
+    check_registered,
     member_of,
     pieces_of,
 )
@@ -38,6 +36,7 @@ from thrum.federation.messages import (
 )
 from thrum.federation.pieces import Clips, PieceStore
 from thrum.federation.protocol import SiteHandle
+from thrum.federation.roll import Roll
 from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
@@ -49,7 +48,6 @@ from thrum.systems.embedding_sharing import (
 from thrum.training import device_of
 from thrum.types import Progress
 
-PARALLEL_SITES = 8
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 Listed = dict[str, dict[Split, list[Piece]]]
@@ -63,7 +61,7 @@ class Outcome:
     Parameters
     ----------
     members
-        The sites that took part.
+        The sites whose embeddings were learnt from.
     classifiers
         For each group of machines that learnt together, its classifier. The group is ``all``, or a
         machine type.
@@ -73,6 +71,8 @@ class Outcome:
         What was found damaged at the server and made again, in words.
     refused
         Sites that refused what they were sent.
+    lost
+        Sites that were left out, and why.
     """
 
     members: Sequence[Member]
@@ -80,12 +80,14 @@ class Outcome:
     alone: Sequence[MachineKey]
     damaged: Sequence[str] = ()
     refused: Sequence[str] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of what went wrong in a round that was finished all the same."""
         return [
             *self.damaged,
+            *(f"site {name!r} was left out: {why}" for name, why in self.lost.items()),
             *(
                 f"site {name!r} refused what it was sent; why is shown there"
                 for name in self.refused
@@ -112,6 +114,8 @@ class Server:
         Which machines each site may speak for. None binds a machine to the first site that claims it.
     limits
         What one site may send.
+    quorum
+        How many sites must be left where some fail; None wants all.
     progress
         Told how far the round has come.
     """
@@ -126,6 +130,7 @@ class Server:
         per_machine_type: bool = False,
         registry: Mapping[str, Sequence[MachineKey]] | None = None,
         limits: Limits | None = None,
+        quorum: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         config.require_shareable()
@@ -137,6 +142,7 @@ class Server:
         self.per_machine_type = per_machine_type
         self.registry = registry
         self.limits = limits or Limits()
+        self.quorum = quorum
         self.progress = progress
 
     def collaborate(self, sites: Mapping[str, SiteHandle], *, algorithm: Algorithm = 1) -> Outcome:
@@ -148,20 +154,23 @@ class Server:
             Where two sites claim one machine ID, use different embedders, or a message is wrong.
         """
         with _locked(self.folder):
-            members = self._register(sites, algorithm)
+            roll = Roll(sites, quorum=self.quorum, progress=self.progress)
+            members = self._register(roll, sites, algorithm)
             shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
-            listed = self._listed(sites, members, _SPLITS[algorithm])
-            self.pieces.keep_only(listed)
-            pools = self._collect(sites, members, listed, "train")
+            listed = self._listed(roll, sites, members, _SPLITS[algorithm])
+            self.pieces.keep_only(listed, spared={*sites, *(self.registry or ())} - listed.keys())
+            pools = self._collect(roll, sites, members, listed, "train")
+            members = {name: members[name] for name in roll.present}
             groups, alone = groups_of(pools, per_machine_type=self.per_machine_type)
+            first = next(iter(members.values())).description
             classifiers = {}
             for group, keys in groups.items():
                 pool = FramePool({key: pools[key] for key in keys})
                 classifiers[group] = train_classifier(
                     pool,
                     self.config,
-                    stack_frames=members[0].description.stack_frames,
-                    stack_hop=members[0].description.stack_hop,
+                    stack_frames=first.stack_frames,
+                    stack_hop=first.stack_hop,
                     seed=self.seed,
                     device=self.device,
                     checkpoint=self.folder / "training" / f"{group}.safetensors",
@@ -169,72 +178,85 @@ class Server:
                 )
                 classifiers[group].save(self.folder / "classifiers" / group)
             if algorithm == 1:
-                refused = self._send_classifiers(sites, members, classifiers, groups)
+                kept = self._send_classifiers(roll, sites, members, classifiers, groups)
             else:
-                test = self._collect(sites, members, listed, "test")
-                refused = self._send_scores(sites, members, classifiers, groups, pools, test)
-        return Outcome(members, classifiers, alone, list(self.pieces.damaged), refused)
+                test = self._collect(roll, sites, members, listed, "test")
+                kept = self._send_scores(roll, sites, members, classifiers, groups, pools, test)
+        refused = [name for name, accepted in kept.items() if not accepted]
+        return Outcome(
+            list(members.values()),
+            classifiers,
+            alone,
+            list(self.pieces.damaged),
+            refused,
+            dict(roll.lost),
+        )
 
-    def _register(self, sites: Mapping[str, SiteHandle], algorithm: Algorithm) -> list[Member]:
+    def _register(
+        self, roll: Roll, sites: Mapping[str, SiteHandle], algorithm: Algorithm
+    ) -> dict[str, Member]:
         """Ask every site what it has, and refuse what cannot be joined."""
         if not sites:
             raise FederationError("no site takes part; wanted at least one")
-        answers = self._ask_all(
-            {name: partial(site.describe, VERSION, algorithm) for name, site in sites.items()},
-            "joining",
-        )
-        members = [member_of(name, answer, self.limits) for name, answer in answers.items()]
-        check_members(members, self.registry)
-        check_consent(members, algorithm)
+
+        def join(name: str) -> Member:
+            member = member_of(name, sites[name].describe(VERSION, algorithm), self.limits)
+            check_registered(member, self.registry)
+            return member
+
+        members = roll.ask(join, "joining")
+        check_members(list(members.values()))
+        check_consent(list(members.values()), algorithm)
         return members
 
     def _listed(
-        self, sites: Mapping[str, SiteHandle], members: Sequence[Member], splits: Sequence[Split]
+        self,
+        roll: Roll,
+        sites: Mapping[str, SiteHandle],
+        members: Mapping[str, Member],
+        splits: Sequence[Split],
     ) -> Listed:
         """Ask every site for the pieces that it has, of each split; no more than it may send."""
-        listed: Listed = {member.name: {} for member in members}
-        for split in splits:
-            answers = self._ask_all(
-                {member.name: partial(sites[member.name].manifest, split) for member in members},
-                f"listing {split} embeddings",
-            )
-            for member in members:
-                listed[member.name][split] = pieces_of(member, answers[member.name], split)
-        for name, own in listed.items():
-            n_bytes = sum(piece.n_bytes for pieces in own.values() for piece in pieces)
+
+        def listing(name: str) -> dict[Split, list[Piece]]:
+            pieces = {
+                split: pieces_of(members[name], sites[name].manifest(split), split)
+                for split in splits
+            }
+            n_bytes = sum(piece.n_bytes for own in pieces.values() for piece in own)
             if n_bytes > self.limits.n_bytes:
                 raise ProtocolError(
                     f"site {name!r} wants to send {n_bytes:,} bytes, {self.limits.n_bytes:,} are "
                     f"allowed to a site (--max-gigabytes)"
                 )
-        return listed
+            return pieces
+
+        return roll.ask(listing, "listing embeddings")
 
     def _collect(
         self,
+        roll: Roll,
         sites: Mapping[str, SiteHandle],
-        members: Sequence[Member],
+        members: Mapping[str, Member],
         listed: Listed,
         split: Split,
     ) -> dict[MachineKey, Clips]:
         """Fetch the pieces of `split` that are not there yet; return the frames (T, D) of every clip."""
-        done = 0
 
-        def collect_site(member: Member) -> dict[MachineKey, Clips]:
-            nonlocal done
+        def collect(name: str) -> dict[MachineKey, Clips]:
             clips: dict[MachineKey, list[tuple[int, NDArray[np.float16]]]] = {}
-            for piece in listed[member.name][split]:
-                own = self._fetch(sites[member.name], member, split, piece)
+            for piece in listed[name][split]:
+                own = self._fetch(sites[name], members[name], split, piece)
                 clips.setdefault(piece.key, []).extend(zip(piece.places, own, strict=True))
-            done += 1
-            self._tell(f"collecting {split} embeddings", done, len(members))
             return {  # in the order that they have at the site
                 key: [frames for _, frames in sorted(own, key=lambda placed: placed[0])]
                 for key, own in clips.items()
             }
 
-        with ThreadPoolExecutor(PARALLEL_SITES) as executor:
-            collected = list(executor.map(collect_site, members))
-        return dict(sorted((key, clips) for site in collected for key, clips in site.items()))
+        collected = roll.ask(collect, f"collecting {split} embeddings")
+        return dict(
+            sorted((key, clips) for own in collected.values() for key, clips in own.items())
+        )
 
     def _fetch(self, site: SiteHandle, member: Member, split: Split, piece: Piece) -> Clips:
         """Return the clips (T, D) of a piece, from disk where it has already arrived."""
@@ -256,71 +278,55 @@ class Server:
 
     def _send_classifiers(
         self,
+        roll: Roll,
         sites: Mapping[str, SiteHandle],
-        members: Sequence[Member],
+        members: Mapping[str, Member],
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
-    ) -> list[str]:
+    ) -> dict[str, bool]:
         """Send each site the classifier of its groups; the machines of others are not named there.
 
-        Returns the names of the sites that refused one, as `_send_scores` does.
+        Returns whether each keeps what it was sent, as `_send_scores` does.
         """
-        refused = []
-        for number, member in enumerate(members, start=1):
-            kept = True
+
+        def send(name: str) -> bool:
+            member, kept = members[name], True
             for group, classifier in classifiers.items():
                 if any(key in groups[group] for key in member.machines):
                     state, description = classifier.message()
                     keys = _own_keys(classifier.keys, member)
-                    answer = sites[member.name].accept_classifier(
+                    answer = sites[name].accept_classifier(
                         state, {**description, "keys": keys, "group": group}
                     )
                     kept &= _accepted(answer, member)
-            if not kept:
-                refused.append(member.name)
-            self._tell("sending the classifier", number, len(members))
-        return refused
+            return kept
+
+        return roll.ask(send, "sending the classifier")
 
     def _send_scores(
         self,
+        roll: Roll,
         sites: Mapping[str, SiteHandle],
-        members: Sequence[Member],
+        members: Mapping[str, Member],
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
         train: Mapping[MachineKey, Clips],
         test: Mapping[MachineKey, Clips],
-    ) -> list[str]:
+    ) -> dict[str, bool]:
         group_of = {key: group for group, keys in groups.items() for key in keys}
-        refused = []
-        for number, member in enumerate(members, start=1):
-            kept = True
+
+        def send(name: str) -> bool:
+            member, kept = members[name], True
             for key in member.machines:
                 if key not in group_of:
                     continue
                 classifier = classifiers[group_of[key]].to(device_of(self.device))
                 scores = score_machine(classifier, key, train[key], test.get(key, []))
-                answer = sites[member.name].accept_scores({"key": list(key), **scores.message()})
+                answer = sites[name].accept_scores({"key": list(key), **scores.message()})
                 kept &= _accepted(answer, member)
-            if not kept:
-                refused.append(member.name)
-            self._tell("scoring at the server", number, len(members))
-        return refused
+            return kept
 
-    def _ask_all(self, calls: Mapping[str, Any], stage: str) -> dict[str, Message]:
-        """Make the calls side by side; answers in the order of the site names."""
-        names = sorted(calls)
-        answers: dict[str, Message] = {}
-        with ThreadPoolExecutor(PARALLEL_SITES) as executor:
-            for name, answer in zip(
-                names, executor.map(lambda name: calls[name](), names), strict=True
-            ):
-                answers[name] = answer
-                self._tell(stage, len(answers), len(names))
-        return answers
-
-    def _tell(self, stage: str, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(stage, done, total)
+        return roll.ask(send, "scoring at the server", at_once=1)
 
 
 def _accepted(answer: Message, member: Member) -> bool:

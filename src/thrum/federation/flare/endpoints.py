@@ -27,7 +27,8 @@ from thrum.federation.inprocess import notes_of
 from thrum.federation.ledger import Ledger
 from thrum.federation.messages import Conclusion, Failure, Message, parse, plain
 from thrum.federation.protocol import QUESTIONS, answer
-from thrum.federation.server import PARALLEL_SITES, Server
+from thrum.federation.roll import PARALLEL_SITES
+from thrum.federation.server import Server
 from thrum.federation.site import Site
 
 ATTEMPTS = 3
@@ -243,9 +244,12 @@ class ServerEndpoint:
 
 
 def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict[str, Any]:
-    strangers = sorted(set(sites) ^ set(settings.registry))
-    if strangers:
-        raise FederationError(f"the round's sites are not the registered ones: {strangers}")
+    strangers = sorted(set(sites) - set(settings.registry))
+    least = len(settings.registry) if settings.quorum is None else settings.quorum
+    if strangers or len(sites) < least:
+        raise FederationError(
+            f"the round's sites are not the registered ones: {strangers or sorted(sites)}"
+        )
     server = Server(
         settings.out,
         config=settings.config,
@@ -254,6 +258,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         per_machine_type=settings.per_machine_type,
         registry=settings.keys,
         limits=settings.limits,
+        quorum=settings.quorum,
         progress=ProgressLog(settings.out),
     )
     outcome = server.collaborate(sites, algorithm=settings.algorithm)

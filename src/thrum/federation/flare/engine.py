@@ -5,11 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +48,6 @@ class Engine:
         self.log = self.folder / "log.txt"
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._alias: Path | None = None
 
     def __enter__(self) -> Self:
         self._lock = _locked(self.kit)
@@ -82,7 +79,7 @@ class Engine:
         if kit.role == "site":
             options.append(f"uid={kit.name}")
         command = [sys.executable, "-m", _PROCESS, _MODULES[kit.role]]
-        command += ["-m", str(self._plain_path()), "-s", f"fed_{kind}.json", "--set", *options]
+        command += ["-m", str(kit.folder), "-s", f"fed_{kind}.json", "--set", *options]
         environment = os.environ | {
             files.VARIABLE: str(self.folder / "settings.json"),
             "THRUM_CACHE": str(cache_folder().parent.resolve()),  # we work in the kit's folder
@@ -97,18 +94,6 @@ class Engine:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the command, which then stops us
             )
-
-    def _plain_path(self) -> Path:
-        """Return a path to the kit that holds nothing a shell would split.
-
-        The engine makes command lines of it and splits them again.
-        """
-        folder = self.kit.folder
-        if shlex.split(str(folder)) == [str(folder)]:
-            return folder
-        self._alias = Path(tempfile.mkdtemp(prefix="thrum-"))
-        (self._alias / "kit").symlink_to(folder)
-        return self._alias / "kit"
 
     def check(self) -> None:
         """Raise a `FederationError` where the engine has ended by itself."""
@@ -143,9 +128,6 @@ class Engine:
             self._process.kill()
             self._process.wait()
         self._process = None
-        if self._alias is not None:
-            shutil.rmtree(self._alias)  # the link, not what it leads to
-            self._alias = None
 
     def _descendants(self) -> list[Any]:
         import psutil

@@ -29,11 +29,11 @@ class Operator:
         """Return the names of the sites that are connected, as their certificates have them."""
         return {client.name for client in self._session.get_connected_client_list()}
 
-    def submit(self, sites: Sequence[str]) -> str:
-        """Submit a round over exactly these sites; return the job's name for it."""
+    def submit(self, sites: Sequence[str], *, quorum: int | None = None) -> str:
+        """Submit a round over these sites, of which `quorum` (None: all) must stay; return its name."""
         with tempfile.TemporaryDirectory() as folder:
             job = Path(folder) / "thrum"
-            write_job(job, sites)
+            write_job(job, sites, quorum=quorum)
             return str(self._session.submit_job(str(job)))
 
     def finished(self, job: str) -> str | None:
@@ -67,7 +67,7 @@ def logged_in(kit: Kit) -> Iterator[Operator]:
             session.close()
 
 
-def write_job(folder: Path, sites: Sequence[str]) -> None:
+def write_job(folder: Path, sites: Sequence[str], *, quorum: int | None = None) -> None:
     """Write the job of a round: which of the installed classes to build where. It holds no code."""
     controller = {"server_obj_id": "endpoint", "sync_task_timeout": SYNC_SECONDS}
     executor = {"path": policy.EXECUTOR, "args": {"client_obj_id": "endpoint"}}
@@ -77,8 +77,8 @@ def write_job(folder: Path, sites: Sequence[str]) -> None:
             "name": folder.name,
             "resource_spec": {},
             "deploy_map": {"app": ["server", *sites]},
-            "min_clients": len(sites),
-            "mandatory_clients": list(sites),
+            "min_clients": len(sites) if quorum is None else min(quorum, len(sites)),
+            "mandatory_clients": list(sites) if quorum is None else [],
         },
     )
     storage.write_json(

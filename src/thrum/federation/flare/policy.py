@@ -97,7 +97,7 @@ def _server(kit: Kit) -> dict[str, Any]:
             {"id": "job_store", "path": _STORAGE},
             {
                 "id": "process_launcher",
-                "path": f"{_APP}.job_launcher.server_process_launcher.ServerProcessJobLauncher",
+                "path": "thrum.federation.flare.launching.ServerLauncher",
             },
         ],
     }
@@ -120,7 +120,7 @@ def _site() -> dict[str, Any]:
             },
             {
                 "id": "process_launcher",
-                "path": f"{_APP}.job_launcher.client_process_launcher.ClientProcessJobLauncher",
+                "path": "thrum.federation.flare.launching.SiteLauncher",
             },
         ],
     }

@@ -79,6 +79,8 @@ class ServerSettings:
         How long a site may take to answer one question, its transfer included.
     limits
         What one site may send.
+    quorum
+        How many sites must be left where some do not come or fail; None wants all.
     """
 
     out: Path
@@ -90,9 +92,14 @@ class ServerSettings:
     config: Config = field(default_factory=Config)
     answer_seconds: float = 600.0
     limits: Limits = field(default_factory=Limits)
+    quorum: int | None = None
 
     def __post_init__(self) -> None:
         self.config.require_shareable()
+        if self.quorum is not None and not 1 <= self.quorum <= len(self.registry):
+            raise ConfigError(
+                f"a quorum of {self.quorum} was asked for, wanted 1 to {len(self.registry)}, the sites"
+            )
 
     @property
     def keys(self) -> dict[str, list[MachineKey]]:
