@@ -24,6 +24,7 @@ from thrum.cli.options import (
     Seed,
     Settings,
     open_data,
+    signature,
 )
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def run_simulation(
     from thrum.embedders import create_embedder
     from thrum.federation.inprocess import simulate as run
     from thrum.federation.summary import write_summary
+    from thrum.monitoring.opening import prepare_site
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
     dataset = learnable(dataset)
@@ -176,6 +178,9 @@ def run_simulation(
             centralised=centralised,
             progress=progress,
         )
+        when, who = signature()
+        for site in simulation.sites:
+            prepare_site(site, when=when, who=who)
         page = write_summary(simulation, out) if report else None
     _show(simulation, out, page=page, json=json)
 

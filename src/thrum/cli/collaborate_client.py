@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Anomaly, ClipSeconds, Device, HopSeconds, Json, Labels, Layout, Normal
+from thrum.cli.options import (
+    Anomaly,
+    ClipSeconds,
+    Device,
+    HopSeconds,
+    Json,
+    Labels,
+    Layout,
+    Normal,
+    signature,
+)
 
 
 def client(
@@ -35,8 +45,9 @@ def client(
 
     from thrum.evaluation.table import unjudged
     from thrum.federation.flare.kit import read_kit
-    from thrum.federation.flare.rounds import take_part
+    from thrum.federation.flare.rounds import open_site, take_part
     from thrum.federation.flare.settings import SiteSettings
+    from thrum.monitoring.opening import prepare_site
 
     own_kit = read_kit(kit, role="site")
     settings = SiteSettings(
@@ -57,6 +68,8 @@ def client(
         results, notes = take_part(
             own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress
         )
+        when, who = signature()
+        prepare_site(open_site(settings), when=when, who=who)
     if json:
         rows = [asdict(row) for row in results]
         console.print_json({"out": str(out), "results": rows, "notes": notes})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thrum.datasets.taking import FILE as SOUND
 from thrum.datasets.taking import read_takings, takings_of, write_takings
@@ -14,6 +15,9 @@ from thrum.monitoring.history import Change, History
 from thrum.monitoring.monitor import Monitor
 from thrum.systems.base import System, load_system
 from thrum.types import Clip, Progress, group_by_machine, names_of
+
+if TYPE_CHECKING:
+    from thrum.federation.site import Site
 
 FOLDER = "monitors"
 
@@ -105,6 +109,14 @@ def prepare_monitors(
             history.record(Change(version, 0, "made", when, who, "the run's own clips", names))
         if progress is not None:
             progress("normal sound for monitors", number, len(groups))
+
+
+def prepare_site(site: Site, *, when: str, who: str, progress: Progress | None = None) -> None:
+    """Write the first baselines of a site after a round, of its own machines."""
+    if (site.folder / "model.json").exists():
+        clips = [clip for key in site.machines for clip in site.training_clips(key)]
+        system = load_system(site.folder, device="cpu")
+        prepare_monitors(site.folder, system, clips, when=when, who=who, progress=progress)
 
 
 def history_of(run: Path | str, machine: str | None) -> tuple[str, History]:
