@@ -61,6 +61,7 @@ def test_capitals_are_no_machine_ids(tree) -> None:
         ("sin falla", "averiado"),
         ("正常", "異常"),
         ("定常_良品", "异音"),
+        ("正常", "泄漏"),
     ],
 )
 @pytest.mark.parametrize("below", ["", "monday/"])
@@ -123,6 +124,8 @@ def test_the_layout_of_mvtec(tree) -> None:
             ["pump/a.wav", "2026-03-01/a.wav"],
             "called by a day and holds recordings: of which machine",
         ),
+        (["fan/0/a.wav", "fan/1/a.wav"], "fan has the folders 0 and 1: are these two machines, or"),
+        (["fan/N/a.wav", "fan/A/a.wav"], "fan has the folders a and n: are these two machines, or"),
         (["2026-03-01/a.wav", "2026-03-02/a.wav"], "itself the folder of one machine"),
     ],
 )

@@ -30,7 +30,20 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_nothing_where_it_is_looked_for(tmp_path: Path, folders: list[str]) -> None:
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    with pytest.raises(DatasetError, match="The simplest layout is one sub-folder a machine"):
+    with pytest.raises(
+        DatasetError,
+        match=r"\(it holds no files\)\. The simplest layout is one sub-folder a machine",
+    ):
+        open_dataset(tmp_path)
+
+
+def test_a_folder_of_other_things_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "fan").mkdir()
+    for name in ("a.doc", "b.DOC", "c.mid", "notes"):
+        (tmp_path / "fan" / name).write_bytes(b"x")
+    with pytest.raises(
+        DatasetError, match=r"it holds files, 2 of \.doc, 1 of \.mid, 1 of no suffix"
+    ):
         open_dataset(tmp_path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,8 @@ from thrum.datasets.windows import Cutting, cut
 from thrum.errors import DatasetError, UsageError
 from thrum.registry import Registry
 from thrum.types import Dataset, group_by_machine
+
+MOST_COUNTED = 10_000  # files that are counted for an error
 
 _logger = logging.getLogger(__name__)
 
@@ -120,7 +124,19 @@ def _reader(root: Path, layout: str | None) -> type[Reader]:
         if reader.recognises(root):
             return reader
     raise DatasetError(
-        f"no recordings and no features where thrum looks for them in {root}. The simplest layout "
-        f"is one sub-folder a machine, in it a folder 'normal' of wav or flac files, optionally "
-        f"'anomaly'; docs/datasets.md draws the others."
+        f"no recordings and no features where thrum looks for them in {root}{_held(root)}. "
+        f"The simplest layout is one sub-folder a machine, in it a folder 'normal' of recordings, "
+        f"optionally 'anomaly'; docs/datasets.md draws the others."
     )
+
+
+def _held(root: Path) -> str:
+    """Return what a folder holds instead of recordings, for an error."""
+    held: Counter[str] = Counter()
+    for _, _, names in os.walk(root):
+        held.update(Path(name).suffix.lower() or "no suffix" for name in names)
+        if held.total() > MOST_COUNTED:
+            break
+    most = sorted(held.items(), key=lambda item: (-item[1], item[0]))[:5]
+    found = ", ".join(f"{count} of {suffix}" for suffix, count in most)
+    return f" (it holds files, {found})" if found else " (it holds no files)"

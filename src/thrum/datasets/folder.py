@@ -33,6 +33,12 @@ SPLITS: dict[str, Split] = {
     **dict.fromkeys(("test", "tests", "testing"), "test"),
 }
 GOOD = "good"
+PAIRS = frozenset(
+    map(
+        frozenset, [("0", "1"), ("n", "a"), ("pos", "neg"), ("positive", "negative"), ("yes", "no")]
+    )
+)
+"""Names of folders that are as often labels as individuals."""
 WANTED = (
     "one sub-folder a machine, in it a folder 'normal' of recordings, optionally 'anomaly'; or say what is "
     "what: --labels CSV, or --normal GLOB --anomaly GLOB"
@@ -120,11 +126,22 @@ def _individuals(places: Sequence[_Place], left_out: listing.LeftOut) -> dict[st
             continue
         below = listing.folders(place.folder, left_out)
         own = [path for path in below if _is_individual(path) and not listing.leads_back(path)]
+        _require_no_pair(place.folder, own)
         for path in listing.distinct(own, path_of=lambda path: path):
             individuals.setdefault(path.name, []).append(_Place(path, place.day))
         if not own:
             left_out.append((place.folder, "no recordings in it"))
     return individuals
+
+
+def _require_no_pair(folder: Path, individuals: Sequence[Path]) -> None:
+    """Raise a `DatasetError` where the individuals of a machine are called as two classes often are."""
+    names = frozenset(path.name.casefold() for path in individuals)
+    if names in PAIRS:
+        raise DatasetError(
+            f"{folder} has the folders {' and '.join(sorted(names))}: are these two machines, or normal and "
+            f"anomaly? Rename them, or say what is what with --labels CSV, or --normal GLOB --anomaly GLOB"
+        )
 
 
 def _holds_machines(folder: Path, *, depth: int) -> bool:
