@@ -68,8 +68,9 @@ def client(
         results, notes = take_part(
             own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress
         )
-        when, who = signature()
-        prepare_site(open_site(settings), when=when, who=who)
+        if (settings.out / "model.json").exists():
+            when, who = signature()
+            prepare_site(open_site(settings), when=when, who=who)
     if json:
         rows = [asdict(row) for row in results]
         console.print_json({"out": str(out), "results": rows, "notes": notes})
