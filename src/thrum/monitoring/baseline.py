@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -245,7 +246,15 @@ def content_of(clip: Clip) -> str:
         status = clip.path.stat()
         part += f" {clip.path.name} {status.st_size}"
         return hashlib.sha256(part.encode()).hexdigest()
-    return hashlib.sha256((storage.sha256(clip.path) + part).encode()).hexdigest()
+    status = clip.path.stat()
+    whole = _checksum(clip.path, status.st_size, status.st_mtime_ns)
+    return hashlib.sha256((whole + part).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _checksum(path: Path, size: int, modified_ns: int) -> str:
+    """Return the checksum of a file; a day of sound is thousands of clips of one file."""
+    return storage.sha256(path)
 
 
 def _heard_all(clips: Sequence[Clip]) -> tuple[list[Heard], list[Detail]]:
