@@ -17,8 +17,8 @@ import torch
 
 from thrum.systems.embedding_sharing import (
     FramePool,
+    network_scores,
     preset_config,
-    score_machine,
     train_classifier,
 )
 
@@ -59,7 +59,7 @@ def main() -> None:
             seconds = time.perf_counter() - started
             seen = len(pool) if config.form == "image" else 256  # an epoch of few clips is longer
             started = time.perf_counter()
-            score_machine(classifier, pool.keys[0], pool.frames[:CLIPS], pool.frames[CLIPS:])
+            network_scores(classifier, pool.keys[0], pool.frames[:CLIPS], pool.frames[CLIPS:])
             scoring = time.perf_counter() - started
             parameters = sum(p.numel() for p in classifier.members[0].network.parameters())
             print(

@@ -209,8 +209,8 @@ def speed(kinds: Iterable[str]) -> None:
 def together(seeds: int) -> None:
     from thrum.datasets import open_dataset
     from thrum.datasets.synthetic import write_dataset
-    from thrum.federation.inprocess import METHODS, simulate
-    from thrum.systems.embedding_sharing import preset_config
+    from thrum.federation.inprocess import simulate
+    from thrum.systems.embedding_sharing import METHODS, preset_config
 
     found: dict[str, list[float]] = defaultdict(list)
     for seed in range(seeds):
@@ -223,7 +223,7 @@ def together(seeds: int) -> None:
                 config=preset_config("compact"),
                 folder=root / "run",
                 seed=seed,
-                centralised=False,
+                sharing="embeddings",
             ).results
         for method in METHODS:
             values = [row.auc for row in results if row.method == method and row.auc is not None]

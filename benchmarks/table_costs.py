@@ -39,7 +39,7 @@ from thrum.datasets import open_dataset
 from thrum.datasets.synthetic import SyntheticConfig, write_dataset
 from thrum.errors import ThrumError
 from thrum.systems.base import create_system
-from thrum.systems.embedding_sharing import FramePool, score_machine, train_classifier
+from thrum.systems.embedding_sharing import FramePool, network_scores, train_classifier
 from thrum.types import Dataset
 
 COSTS = Path(__file__).parents[1] / "src" / "thrum" / "bench" / "costs.json"
@@ -169,7 +169,7 @@ def collaboration(run: Run, device: str) -> dict[str, Any]:
     classifier = train_classifier(pool, replace(config, epochs=1), device=device, **stacking)
     step = (clock() - started) / len(pool)
     started = clock()
-    score_machine(classifier, pool.keys[0], pool.frames[:2], pool.frames[2:])
+    network_scores(classifier, pool.keys[0], pool.frames[:2], pool.frames[2:])
     scoring = (clock() - started) / len(pool)
     once = embedding + scoring
     return cost_of({"epochs": config.epochs}, {"epochs": step}, once=once, test=once)

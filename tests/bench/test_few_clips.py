@@ -262,7 +262,7 @@ def test_a_classifier_of_all_clips_is_trained_once_for_all_sites(
         len(list((tmp_path / "classifiers").iterdir())) == 3
     )  # two sites with four clips, and all
     found = read_scores(folder / "scores" / "Press_id_01.csv")
-    methods_of = ("network", "collaborative", "fused")
+    methods_of = ("network", "fused")
     assert list(found.columns) == [f"{m}@{case}" for case in ("4", "all") for m in methods_of]
 
 

@@ -17,10 +17,9 @@ from thrum.bench.few_clips.filling import methods_of
 from thrum.bench.tables import COLLABORATION, FEW_CLIPS, Table, load_table, table_names
 from thrum.errors import ConfigError, UnknownNameError
 from thrum.evaluation.metrics import harmonic_mean
-from thrum.federation import inprocess
 from thrum.systems.base import SYSTEMS
+from thrum.systems.embedding_sharing import METHODS as SHARED
 from thrum.systems.embedding_sharing import PRESETS
-from thrum.systems.embedding_sharing import system as embedding_sharing
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS
 from thrum.systems.multitask_conformer.system import COMBINED
 from thrum.systems.outlier_flow import OutlierFlow
@@ -64,9 +63,9 @@ def by_setting(config: Any) -> Iterable[str]:
 
 
 OFFERED: dict[str, Callable[[Any], Iterable[str]]] = {
-    COLLABORATION: lambda config: set(inprocess.METHODS) - {"centralised"},
+    COLLABORATION: lambda config: SHARED,
     FEW_CLIPS: methods_of,
-    "embedding-sharing": lambda config: embedding_sharing.METHODS,
+    "embedding-sharing": lambda config: SHARED,
     "knn": by_setting,
     "multitask-conformer": lambda config: (*COMBINATIONS, COMBINED),
     "outlier-flow": of_flow,
@@ -128,7 +127,7 @@ def test_embedding_sharing_is_run_as_its_paper_runs_it(name: str) -> None:
                 config = cell.config()
                 assert replace(config, embedder="x") == replace(PRESETS["paper"], embedder="x")
                 assert cell.per_machine_type
-                assert row.method == ("collaborative" if "table1" in name else "")
+                assert row.method == ("network" if "table1" in name else "")
                 found[config.embedder] = row.name
     assert found.keys() == embedders.keys()
     assert all(embedders[key] in found[key] for key in found)

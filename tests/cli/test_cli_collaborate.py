@@ -98,13 +98,16 @@ def test_a_preset_brings_its_embedder_and_its_grouping(
     monkeypatch.setattr(inprocess, "simulate", simulated)
     machines.write_sound(tmp_path / "data")
     where = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
-    shown = RUNNER.invoke(app, ["simulate", *where, *words])
+    shown = RUNNER.invoke(app, ["simulate", *where, "--sharing", "embeddings", *words])
     assert "enough is known" in str(shown.exception), shown.output
     assert told["created"] == told["config"].embedder == embedder
     assert told["per_machine_type"] is grouped
 
 
-@pytest.mark.parametrize(("words", "allowed"), [([], 1), (["--algorithm", "2"], 2)])
+BOTH = ["--sharing", "embeddings", "--algorithm", "2"]
+
+
+@pytest.mark.parametrize(("words", "allowed"), [([], 1), (BOTH, 2)])
 def test_a_client_lets_test_clips_leave_only_where_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], allowed: int
 ) -> None:

@@ -15,6 +15,7 @@ import machines
 import thrum
 from thrum.cli import main
 
+EMBEDDINGS = ["--sharing", "embeddings"]
 QUICK = [
     part for setting in ("epochs=1", "members=2", "form=sequence") for part in ("--set", setting)
 ]
@@ -98,7 +99,11 @@ def test_version(call: Call) -> None:
         (["data", "synth", "some file"], 1, "some file: Not a directory"),
         (["train", "--system", "knn", "--data", ".", "--out", "some file"], 2, "is a file, wanted"),
         ([*SIMULATE, "some file"], 1, "cannot write some file"),
-        ([*SIMULATE, "x", "--config", "."], 2, ". cannot be read as a settings file"),
+        (
+            [*SIMULATE, "x", *EMBEDDINGS, "--config", "."],
+            2,
+            ". cannot be read as a settings file",
+        ),
         ([*EMBED, "some file"], 1, "some file"),
         ([*EMBED, "x", "--device", "nope"], 2, "no device is called 'nope'"),
         (["score", "some file", "a.wav"], 1, "some file/model.json: Not a directory"),
@@ -147,7 +152,17 @@ def test_what_was_interrupted_says_how_to_go_on(
 
 def test_a_refused_setting_does_not_claim_the_folder(call: Call, tmp_path: Path) -> None:
     data, out = machines.write_arrays(tmp_path / "data", machines=2), tmp_path / "run"
-    words = ["collaborate", "simulate", "--data", data, "--out", out, "--no-report"]
+    words = [
+        "collaborate",
+        "simulate",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--no-report",
+        "--sharing",
+        "embeddings",
+    ]
     refused = call(*words, "--set", "members=0")
     assert (refused.returncode, refused.stderr) == (2, "thrum: members is 0, wanted at least 1\n")
     assert call(*words, "--seed", "-1").returncode == 2
@@ -156,10 +171,10 @@ def test_a_refused_setting_does_not_claim_the_folder(call: Call, tmp_path: Path)
 
 
 def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
-    data = machines.write_sound(tmp_path / "data")
+    data = machines.write_sound(tmp_path / "data", clips=9)
     out = tmp_path / "run"
     words = ["collaborate", "simulate", "--data", data, "--out", out, "--seed", "3", *QUICK]
-    words += ["--embedder", "logmel"]
+    words += ["--embedder", "logmel", "--sharing", "embeddings"]
     done = call(*words)
     assert done.returncode == 0, done.stderr
     assert str(out / "report.html") in done.stdout
@@ -170,7 +185,7 @@ def test_simulate_from_recordings_to_report(call: Call, tmp_path: Path) -> None:
     assert "audio" in page
     assert "://" not in page.replace("http://www.w3.org/", "")
     answer = json.loads(call(*words, "--json", "--no-report").stdout)
-    assert set(answer["mean"]) >= {"local", "collaborative", "fused", "centralised"}
+    assert set(answer["mean"]) >= {"local", "statistics", "network", "fused"}
     ledger = json.loads(
         call("collaborate", "ledger", out / "sites" / "machine0_id_00", "--json").stdout
     )

@@ -20,7 +20,7 @@ from thrum.types import Dataset, Scores, rows_by_machine
 
 QUICK: dict[str, list[str]] = {
     "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
-    "embedding-sharing": ["form=sequence", "whiten=true", "linear=true", "members=2", "epochs=2"],
+    "embedding-sharing": ["form=sequence", "whiten=true", "members=2", "epochs=2"],
     "glow": [
         "stack_frames=16",
         "hop_frames=4",

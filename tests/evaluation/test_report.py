@@ -184,9 +184,9 @@ def test_the_page_says_what_the_twin_says(page: Page, twin: dict) -> None:
 
 def test_the_same_scores_are_drawn_once(page: Page) -> None:
     drawn = [one["aria-label"] for one in page.all("svg") if "aria-label" in one]
-    assert sum("Histogram of Collaborative" in label for label in drawn) == 3
-    assert sum("Histogram of Centralised" in label for label in drawn) == 0
-    assert page.text().count("Centralised scores are those of collaborative, clip by clip.") == 3
+    assert sum("Histogram of Local, whitened" in label for label in drawn) == 3
+    assert sum("Histogram of Pool" in label for label in drawn) == 0
+    assert page.text().count("Pool scores are those of local, whitened, clip by clip.") == 3
 
 
 def test_the_five_strangest_clips_and_a_typical_one_are_shown(
@@ -366,7 +366,7 @@ def test_what_does_not_fit_is_refused(example: Report, tmp_path: Path) -> None:
         ("at least one test clip", {"scores": Scores([], {"fused": np.empty(0)}, "fused")}),
         ("baseline 'locl'", {"baseline": "locl"}),
         (
-            "lack scores of local_logmel, local, ",
+            "lack scores of local, local_whitened, ",
             {
                 "training_scores": Scores(
                     training.clips, {"fused": training.columns["fused"]}, "fused"

@@ -80,10 +80,12 @@ class Collaboration:
     def server(self, *, algorithm: int) -> list[object]:
         words: list[object] = ["server", "--kit", self.kits, "--sites", self.folder / "sites.toml"]
         words += ["--out", self.folder / "hub", "--algorithm", algorithm, "--device", "cpu"]
+        words += ["--sharing", "embeddings"]
         return [*words, *(word for setting in SETTINGS for word in ("--set", setting))]
 
     def client(self, site: str, *, kit: Path, algorithm: int = 1) -> list[object]:
         words: list[object] = ["client", "--kit", kit, "--data", self.folder / site]
+        words += ["--sharing", "embeddings"]
         return [*words, "--algorithm", algorithm, "--out", self.out(site)]
 
     def out(self, site: str) -> Path:
@@ -115,7 +117,7 @@ class Collaboration:
 def scores_of(path: Path) -> dict[str, dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         return {
-            row["clip"]: {name: float(row[name]) for name in ("local", "collaborative", "fused")}
+            row["clip"]: {name: float(row[name]) for name in ("local", "network", "fused")}
             for row in csv.DictReader(file)
         }
 
@@ -135,7 +137,7 @@ def simulated(collaboration: Collaboration) -> dict[str, dict[str, dict[str, flo
         config=preset_config("compact", assignments=SETTINGS),
         folder=out,
         device="cpu",
-        centralised=False,
+        sharing="embeddings",
     )
     return {
         site: scores_of(out / "scores" / f"{machine}_id_00.csv") for site, machine in SITES.items()

@@ -532,7 +532,7 @@ def test_the_site_s_own_settings_decide_whether_test_clips_may_leave(
     open_site(settings).prepare()
     ask = {"question": "manifest", "arguments": {"split": "test"}}
     assert site.answer(**ask) == {"failed": "ProtocolError"}
-    write_settings(tmp_path / "settings.json", replace(settings, algorithm=2))
+    write_settings(tmp_path / "settings.json", replace(settings, algorithm=2, sharing="embeddings"))
     pieces = asked_by("server").answer(**ask)["answer"]["pieces"]
     assert [len(piece["places"]) for piece in pieces] == [5]
 
@@ -542,13 +542,18 @@ def test_the_server_learns_what_a_reader_of_the_round_must_know(tmp_path: Path) 
 
     data = machines.write_sound(tmp_path / "data", machines=1)
     for embedder, note in (("logmel", "can be turned back into sound"), ("modulation", None)):
-        site = open_site(SiteSettings("north", data, tmp_path / embedder, embedder, device="cpu"))
+        site = open_site(
+            SiteSettings(
+                "north", data, tmp_path / embedder, embedder, device="cpu", sharing="embeddings"
+            )
+        )
         site.prepare()
         registry = {"north": ("machine0/id_00",)}
-        settings = ServerSettings(tmp_path / "hub", registry, device="cpu")
+        settings = ServerSettings(tmp_path / "hub", registry, device="cpu", sharing="embeddings")
         alone, *further = _collaborate(settings, {"north": site})["notes"]  # type: ignore[dict-item]
         assert "machine0/id_00 is alone" in alone
-        assert [note in line for line in further] == ([True] if note else [])
+        said = [line for line in further if "turned back" in line]
+        assert [note in line for line in said] == ([True] if note else [])
 
 
 def test_a_server_s_error_goes_to_no_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import (
     FramePool,
     IDClassifier,
-    MachineScores,
+    NetworkScores,
     preset_config,
     train_classifier,
 )
@@ -55,10 +55,11 @@ DESCRIPTION = Description(
 )
 MEMBER = member_of("north", plain(DESCRIPTION), Limits())
 CHUNK = chunk_message(np.arange(20, dtype=np.float16).reshape(5, 4), [2, 3])
-PART = {"left_out": [0.5, 0.25], "test": [1.0]}
 SCORES = {
     "key": ["Press", "id_00"],
-    "parts": {"network": PART, "linear": PART},
+    "left_out": [0.5, 0.25],
+    "test": [1.0],
+    "held_out": True,
     "train_identified": [True, False],
     "test_identified": [True],
 }
@@ -84,14 +85,21 @@ CLASSIFIER = trained()
 def site(tmp_path: Path) -> Site:
     data = machines.write_arrays(tmp_path / "data", machines=2, clips=8)
     clips = open_dataset(data).where(machine_id="id_00").clips
-    made = Site("north", clips, create_embedder("precomputed"), tmp_path / "site", algorithm=2)
+    made = Site(
+        "north",
+        clips,
+        create_embedder("precomputed"),
+        tmp_path / "site",
+        algorithm=2,
+        sharing="embeddings",
+    )
     made.prepare()
     return made
 
 
 def taken_scores(message: Any) -> None:
     parse_scores = parse(ScoresQuestion, message, what="the scores").scores
-    MachineScores.parse(plain(parse_scores))
+    NetworkScores.parse(plain(parse_scores))
 
 
 def taken_classifier(message: Any) -> None:
@@ -218,12 +226,18 @@ def test_a_site_may_not_describe_or_send_more_than_its_quota(tmp_path: Path) -> 
     for _, machine_id in open_dataset(data).machine_keys:
         clips = open_dataset(data).where(machine_id=machine_id).clips
         taken[machine_id] = Site(
-            machine_id, clips, create_embedder("precomputed"), tmp_path / machine_id
+            machine_id,
+            clips,
+            create_embedder("precomputed"),
+            tmp_path / machine_id,
+            sharing="embeddings",
         )
         taken[machine_id].prepare()
 
     def collaborate(limits: Limits) -> None:
-        Server(tmp_path / "server", config=QUICK, device="cpu", limits=limits).collaborate(taken)
+        Server(tmp_path / "server", config=QUICK, device="cpu", limits=limits).collaborate(
+            taken, sharing="embeddings"
+        )
 
     with pytest.raises(ProtocolError, match="36 clips, 35 are allowed to a site"):
         collaborate(Limits(clips=35))
@@ -307,14 +321,21 @@ def test_a_classifier_that_cannot_be_is_refused_before_memory_is_taken(
     assert not (site.folder / "classifiers").exists()
     (own,) = site.score()
     assert {"local", "local_whitened"} <= own.scores.keys()
-    assert "collaborative" not in own.scores
+    assert "network" not in own.scores
     entry = site.ledger.entries()[-1]
     assert (entry.what, entry.detail) == ("acknowledgement", "a classifier: refused")
 
 
 def test_a_round_goes_on_where_a_site_refuses(tmp_path: Path, site: Site) -> None:
     clips = open_dataset(tmp_path / "data").where(machine_id="id_01").clips
-    other = Site("south", clips, create_embedder("precomputed"), tmp_path / "south", algorithm=2)
+    other = Site(
+        "south",
+        clips,
+        create_embedder("precomputed"),
+        tmp_path / "south",
+        algorithm=2,
+        sharing="embeddings",
+    )
     other.prepare()
     whole = site.accept_classifier
 
@@ -323,11 +344,11 @@ def test_a_round_goes_on_where_a_site_refuses(tmp_path: Path, site: Site) -> Non
 
     site.accept_classifier = damaged  # type: ignore[method-assign]
     server = Server(tmp_path / "server", config=QUICK, device="cpu")
-    outcome = server.collaborate({"north": site, "south": other})
+    outcome = server.collaborate({"north": site, "south": other}, sharing="embeddings")
     assert outcome.refused == ["north"]
     assert outcome.notes == ["site 'north' refused what it was sent; why is shown there"]
-    assert "collaborative" not in site.score()[0].scores
-    assert "collaborative" in other.score()[0].scores
+    assert "network" not in site.score()[0].scores
+    assert "network" in other.score()[0].scores
 
 
 @pytest.mark.parametrize(
@@ -339,16 +360,17 @@ def test_a_site_takes_what_its_algorithm_has_and_no_scores_under_the_first(
     site.algorithm = allowed
     site.describe(VERSION, round_)
     assert site.told == Hello(VERSION, 1 if round_ == 1 else 2)
-    columns = {"left_out": [0.5] * 8, "test": [0.25] * 16}
     scores = {
         "key": ["Press", "id_00"],
-        "parts": {"network": columns},
+        "left_out": [0.5] * 8,
+        "test": [0.25] * 16,
+        "held_out": True,
         "train_identified": [True] * 8,
         "test_identified": [True] * 16,
     }
     assert site.accept_scores(scores)["accepted"] is kept
     assert site.accept_classifier(*CLASSIFIER)["accepted"] is not kept
-    assert ("collaborative" in site.score()[0].scores) is True
+    assert ("network" in site.score()[0].scores) is True
     refused = "an ID classifier came" if kept else "scores came"
     assert refused in site.refused[0]
 
@@ -357,12 +379,12 @@ def test_what_an_earlier_round_brought_stays_until_something_is_accepted(site: S
     state, description = CLASSIFIER
     site.describe(VERSION, 1)
     assert site.accept_classifier(state, description)["accepted"]
-    before = site.score()[0].scores["collaborative"].test
+    before = site.score()[0].scores["network"].test
 
     site.describe(VERSION, 1)  # of the next round
     assert not site.accept_classifier(state, {**description, "frames": -1})["accepted"]
     site.brought.end()
-    assert np.array_equal(site.score()[0].scores["collaborative"].test, before)
+    assert np.array_equal(site.score()[0].scores["network"].test, before)
     assert len(site.refused) == 1
 
     site.describe(VERSION, 1)
@@ -373,7 +395,7 @@ def test_what_an_earlier_round_brought_stays_until_something_is_accepted(site: S
 
     site.describe(VERSION, 1)  # and now it is alone: nothing is meant for it
     site.brought.end()
-    assert "collaborative" not in site.score()[0].scores
+    assert "network" not in site.score()[0].scores
 
 
 def test_refusals_do_not_grow_without_end(site: Site) -> None:

@@ -75,7 +75,9 @@ def taken(tmp_path: Path, *names: str) -> dict[str, Site]:
     made = {}
     for name in names:
         clips = open_dataset(tmp_path / "data").where(machine=name).clips
-        made[name] = Site(name, clips, create_embedder("logmel"), tmp_path / name)
+        made[name] = Site(
+            name, clips, create_embedder("logmel"), tmp_path / name, sharing="embeddings"
+        )
         made[name].prepare()
     return made
 
@@ -89,14 +91,14 @@ def test_deleting_the_first_clip_sends_one_piece_and_the_old_one_goes(tmp_path: 
     write(tmp_path / "data", {0: 60, 1: 4, 2: 4})
     server = Server(tmp_path / "server", config=QUICK, device="cpu")
     sites = taken(tmp_path, "machine0", "machine1", "machine2")
-    server.collaborate(sites)
+    server.collaborate(sites, sharing="embeddings")
     before = sent(sites["machine0"])
     assert sum(before) == 60
     assert len(before) > 60 // CLIPS_PER_PIECE
 
     (tmp_path / "data" / "machine0" / "normal" / "000.wav").unlink()
     sites = taken(tmp_path, "machine0", "machine1")  # machine2 has left
-    server.collaborate(sites)
+    server.collaborate(sites, sharing="embeddings")
     new = sent(sites["machine0"])[len(before) :]
     assert len(new) <= 1
     assert sent(sites["machine1"]) == [4]

@@ -20,7 +20,7 @@ from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.privacy.mechanisms import release
 from thrum.storage import sha256_bytes
-from thrum.systems.embedding_sharing import preset_config, score_machine
+from thrum.systems.embedding_sharing import network_scores, preset_config
 from thrum.types import Clip
 
 QUICK = preset_config("compact", assignments=["epochs=2", "members=2", "batch_size=64"])
@@ -34,7 +34,9 @@ def sites(tmp_path: Path, data: Path, **settings: Any) -> dict[str, Site]:
         clips = dataset.where(machine=machine, machine_id=machine_id).clips
         name = f"{machine}_{machine_id}"
         folder = tmp_path / "sites" / name
-        made[name] = Site(name, clips, create_embedder("precomputed"), folder, **settings)
+        made[name] = Site(
+            name, clips, create_embedder("precomputed"), folder, sharing="embeddings", **settings
+        )
         made[name].prepare()
     return made
 
@@ -149,13 +151,13 @@ def test_under_algorithm_1_no_test_clip_leaves_whatever_the_server_asks(
             ask()
     assert site.ledger.entries() == []
     with pytest.raises(FederationError, match="do not leave Press_id_00, Press_id_01, Press_id_02"):
-        server(tmp_path).collaborate(taken, algorithm=2)
+        server(tmp_path).collaborate(taken, sharing="embeddings", algorithm=2)
     assert {entry.what for entry in site.ledger.entries()} == {"description"}
 
 
 def test_a_classifier_does_not_name_the_machines_of_others(tmp_path: Path, data: Path) -> None:
     taken = sites(tmp_path, data)
-    outcome = server(tmp_path).collaborate(taken)
+    outcome = server(tmp_path).collaborate(taken, sharing="embeddings")
     own = json.loads((taken["Press_id_01"].folder / "classifiers/all/model.json").read_text())
     assert own["keys"] == [["", "0"], ["Press", "id_01"], ["", "2"]]
     machine = ("Press", "id_01")
@@ -164,8 +166,8 @@ def test_a_classifier_does_not_name_the_machines_of_others(tmp_path: Path, data:
         [release(f) for f in site.frames([c for c in site.machines[machine] if c.split == split])]
         for split in ("train", "test")
     )
-    pooled = score_machine(outcome.classifiers["all"], machine, train, test)
-    assert np.array_equal(site.score()[0].scores["collaborative"].test, pooled.collaborative.test)
+    pooled = network_scores(outcome.classifiers["all"], machine, train, test)
+    assert np.array_equal(site.score()[0].scores["network"].test, pooled.scores.test)
 
 
 def test_a_round_leaves_no_classifier_of_an_earlier_one(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_a_round_leaves_no_classifier_of_an_earlier_one(tmp_path: Path) -> None:
     machines.write_arrays(data, machines=2, kind="Saw")
     taken = sites(tmp_path, data)
     for per_machine_type, kept in ((True, {"Press", "Saw"}), (False, {"all"})):
-        server(tmp_path, per_machine_type=per_machine_type).collaborate(taken)
+        server(tmp_path, per_machine_type=per_machine_type).collaborate(taken, sharing="embeddings")
         assert {path.name for path in (tmp_path / "server" / "classifiers").iterdir()} == kept
 
 
@@ -188,7 +190,7 @@ def test_two_sites_may_not_claim_one_machine_id(tmp_path: Path, data: Path) -> N
     taken = sites(tmp_path, data)
     twin = taken["Press_id_00"]
     with pytest.raises(FederationError, match="'Press_id_00' and 'twin' both claim .* Press/id_00"):
-        server(tmp_path).collaborate({"Press_id_00": twin, "twin": twin})
+        server(tmp_path).collaborate({"Press_id_00": twin, "twin": twin}, sharing="embeddings")
 
 
 def test_a_site_may_speak_for_its_registered_machines_only(tmp_path: Path, data: Path) -> None:
@@ -196,7 +198,7 @@ def test_a_site_may_speak_for_its_registered_machines_only(tmp_path: Path, data:
     registry = {name: list(site.machines) for name, site in taken.items()}
     registry["Press_id_01"] = [("Press", "id_07")]
     with pytest.raises(FederationError, match="speaks for Press/id_01, which is not registered"):
-        server(tmp_path, registry=registry).collaborate(taken)
+        server(tmp_path, registry=registry).collaborate(taken, sharing="embeddings")
 
 
 def test_all_sites_must_use_one_embedder(tmp_path: Path, data: Path) -> None:
@@ -204,7 +206,7 @@ def test_all_sites_must_use_one_embedder(tmp_path: Path, data: Path) -> None:
     other = taken["Press_id_01"]
     other.embedder = create_embedder("precomputed", stack_frames=5)
     with pytest.raises(FederationError, match="use different embedders"):
-        server(tmp_path).collaborate(taken)
+        server(tmp_path).collaborate(taken, sharing="embeddings")
 
 
 def test_two_minor_versions_apart_still_talk_and_no_others(
@@ -214,11 +216,11 @@ def test_two_minor_versions_apart_still_talk_and_no_others(
     major, minor = messages.VERSION
     for version in ((major, minor + 1), (major, minor + 2)):
         monkeypatch.setattr("thrum.federation.site.VERSION", version)
-        server(tmp_path).collaborate(taken)
+        server(tmp_path).collaborate(taken, sharing="embeddings")
     for version in ((major, minor + 3), (major - 1, minor), (major + 1, minor), 2):
         monkeypatch.setattr("thrum.federation.site.VERSION", version)
         with pytest.raises(ProtocolError, match=f"another version .* than {major}.{minor}"):
-            server(tmp_path).collaborate(taken)
+            server(tmp_path).collaborate(taken, sharing="embeddings")
 
 
 def test_a_site_that_sends_a_foreign_machine_is_refused(
@@ -228,7 +230,7 @@ def test_a_site_that_sends_a_foreign_machine_is_refused(
     liar = taken["Press_id_01"]
     monkeypatch.setattr(liar, "manifest", taken["Press_id_00"].manifest)
     with pytest.raises(ProtocolError, match="that it did not describe"):
-        server(tmp_path).collaborate(taken)
+        server(tmp_path).collaborate(taken, sharing="embeddings")
 
 
 def test_pieces_that_have_arrived_are_not_asked_for_again(tmp_path: Path, data: Path) -> None:
@@ -245,10 +247,10 @@ def test_pieces_that_have_arrived_are_not_asked_for_again(tmp_path: Path, data: 
 
     breaking.chunk = broken  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
-        server(tmp_path).collaborate(taken)
+        server(tmp_path).collaborate(taken, sharing="embeddings")
     breaking.chunk = whole  # type: ignore[method-assign]
-    server(tmp_path).collaborate(taken)
-    server(tmp_path).collaborate(taken)
+    server(tmp_path).collaborate(taken, sharing="embeddings")
+    server(tmp_path).collaborate(taken, sharing="embeddings")
     for site in taken.values():
         sent = [e.detail for e in site.ledger.entries() if e.what == "embeddings"]
         assert len(sent) == len(set(sent)) >= 2  # 20 clips, 16 a piece
@@ -260,7 +262,7 @@ def test_more_pieces_than_files_may_be_open(
 ) -> None:
     monkeypatch.setattr("thrum.federation.cutting.CLIPS_PER_PIECE", 1)
     taken = sites(tmp_path, data, algorithm=algorithm)
-    server(tmp_path).collaborate(taken, algorithm=algorithm)
+    server(tmp_path).collaborate(taken, sharing="embeddings", algorithm=algorithm)
     pieces = list((tmp_path / "server" / "pieces").rglob("*.npy"))
     assert len(pieces) > few_files
     assert all(own.score() for own in taken.values())
@@ -274,17 +276,19 @@ def test_changed_recordings_are_asked_for_again(tmp_path: Path) -> None:
         made = {}
         for machine in dataset.machines:
             clips = dataset.where(machine=machine).clips
-            made[machine] = Site(machine, clips, create_embedder("logmel"), tmp_path / machine)
+            made[machine] = Site(
+                machine, clips, create_embedder("logmel"), tmp_path / machine, sharing="embeddings"
+            )
             made[machine].prepare()
         return made
 
-    server(tmp_path).collaborate(taken())
+    server(tmp_path).collaborate(taken(), sharing="embeddings")
     random = np.random.default_rng(9)
     sound = machines.tone(random, 300, seconds=1.5, rate=16000)
     from thrum import audio
 
     audio.write(data / "machine0" / "normal" / "001.wav", sound, 16000)
-    server(tmp_path).collaborate(taken())
+    server(tmp_path).collaborate(taken(), sharing="embeddings")
     sent = {
         name: sum(entry.what == "embeddings" for entry in site.ledger.entries())
         for name, site in taken().items()
@@ -299,29 +303,34 @@ def test_one_process_works_in_a_folder_at_a_time(tmp_path: Path, data: Path) -> 
 
     def second_server(*told: Any) -> dict[str, Any]:
         with pytest.raises(FederationError, match="another process works in"):
-            server(tmp_path).collaborate(taken)
+            server(tmp_path).collaborate(taken, sharing="embeddings")
         return describe(*told)
 
     first.describe = second_server  # type: ignore[method-assign]
-    server(tmp_path).collaborate(taken)
+    server(tmp_path).collaborate(taken, sharing="embeddings")
 
 
 def test_wrong_scores_and_pieces_are_refused_at_the_site(tmp_path: Path, data: Path) -> None:
     site = sites(tmp_path, data, algorithm=2)["Press_id_00"]
     with pytest.raises(ProtocolError, match="no piece ffffffffffff"):
         site.chunk("train", "f" * 64)
-    part = {"left_out": [0.0], "test": [0.0]}
-    scores = {"parts": {"network": part}, "train_identified": [True], "test_identified": [True]}
+    scores = {
+        "left_out": [0.0],
+        "test": [0.0],
+        "held_out": True,
+        "train_identified": [True],
+        "test_identified": [True],
+    }
     for key, change, wanted in (
         ("id_01", {}, "not this site's"),
         ("id_00", {}, r"1 \+ 1 scores .* wanted 20 \+ 16"),
-        ("id_00", {"parts": {"linear": part}}, "wanted the scores of the network"),
+        ("id_00", {"held_out": "yes"}, "Expected `bool`, got `str`"),
         ("id_00", {"train_identified": [1]}, "Expected `bool`, got `int`"),
     ):
         answer = site.accept_scores({**scores, "key": ["Press", key], **change})
         assert answer["accepted"] is False
         assert re.search(wanted, site.refused[-1])
-    assert [own.scores.keys() >= {"collaborative"} for own in site.score()] == [False]
+    assert [own.scores.keys() >= {"network"} for own in site.score()] == [False]
 
 
 def test_a_machine_without_training_clips_is_said(tmp_path: Path, data: Path) -> None:

@@ -29,7 +29,14 @@ def sites(tmp_path: Path) -> dict[str, Site]:
     made = {}
     for name in NAMES:
         clips = data.where(machine_id=name).clips
-        made[name] = Site(name, clips, create_embedder("precomputed"), tmp_path / name, algorithm=2)
+        made[name] = Site(
+            name,
+            clips,
+            create_embedder("precomputed"),
+            tmp_path / name,
+            algorithm=2,
+            sharing="embeddings",
+        )
         made[name].prepare()
     return made
 
@@ -37,7 +44,7 @@ def sites(tmp_path: Path) -> dict[str, Site]:
 def collaborate(tmp_path: Path, sites: dict[str, Site], **settings: Any) -> Outcome:
     algorithm = settings.pop("algorithm", 1)
     made = Server(tmp_path / "server", config=QUICK, device="cpu", **settings)
-    return made.collaborate(sites, algorithm=algorithm)
+    return made.collaborate(sites, algorithm=algorithm, sharing="embeddings")
 
 
 def lost(*_: object) -> Any:
@@ -88,7 +95,7 @@ def test_a_site_that_is_lost_after_it_has_sent_costs_the_others_nothing(
     outcome = collaborate(tmp_path, sites, quorum=2)
     assert [member.name for member in outcome.members] == list(NAMES)
     assert list(outcome.lost) == ["id_01"]
-    assert "collaborative" in sites["id_02"].score()[0].scores
+    assert "network" in sites["id_02"].score()[0].scores
 
 
 def test_too_few_are_no_round_and_the_server_s_own_errors_are_no_site_s(

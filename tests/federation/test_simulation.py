@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,19 @@ import machines
 from thrum import audio
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
-from thrum.errors import AudioError, ConfigError, DataError, DatasetError
+from thrum.errors import AudioError, ConfigError, DataError, DatasetError, ProtocolError
 from thrum.federation.inprocess import Simulation, simulate
+from thrum.federation.server import Server
+from thrum.federation.site import Site
 from thrum.federation.summary import write_summary
-from thrum.systems.embedding_sharing import preset_config
+from thrum.privacy.mechanisms import release
+from thrum.systems import load_system
+from thrum.systems.embedding_sharing import (
+    FramePool,
+    network_scores,
+    preset_config,
+    train_classifier,
+)
 
 SETTINGS = ["epochs=2", "members=2", "batch_size=64"]
 
@@ -43,42 +53,121 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Simulation, Path]:
     out = tmp_path_factory.mktemp("first")
+    return run(arrays, out, sharing="embeddings"), out
+
+
+@pytest.fixture(scope="module")
+def shared(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Simulation, Path]:
+    out = tmp_path_factory.mktemp("shared")
     return run(arrays, out), out
 
 
-def test_collaborative_equals_centralised_to_the_bit(first: tuple[Simulation, Path]) -> None:
-    simulation, _ = first
-    for own in simulation.scores:
-        together, pooled = own.scores["collaborative"], own.scores["centralised"]
-        assert np.array_equal(together.test, pooled.test)
-        assert np.array_equal(together.left_out, pooled.left_out)
-
-
-def test_the_centralised_bound_is_trained_anew(
-    arrays: Path, tmp_path: Path, first: tuple[Simulation, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_nothing_is_lost_on_the_way_to_the_classifier(
+    arrays: Path, first: tuple[Simulation, Path]
 ) -> None:
-    """Were it a copy of the collaborative classifier, damage to the latter would show in both."""
-    from thrum.federation import server
+    """Trained on the same embeddings in one place, the classifier is the same to the bit."""
+    simulation, _ = first
+    frames = {
+        key: [release(own) for own in site.frames(site.training_clips(key))]
+        for site in simulation.sites
+        for key in site.machines
+    }
+    embedder = simulation.sites[0].embedder
+    pooled = train_classifier(
+        FramePool(frames),
+        preset_config("compact", assignments=SETTINGS),
+        stack_frames=embedder.stack_frames,
+        stack_hop=embedder.stack_hop,
+        device="cpu",
+    )
+    for site, own in zip(simulation.sites, simulation.scores, strict=True):
+        test = [release(frames) for frames in site.frames(own.clips)]
+        together = network_scores(pooled, own.key, frames[own.key], test).scores
+        assert np.array_equal(own.scores["network"].test, together.test)
+        assert np.array_equal(own.scores["network"].left_out, together.left_out)
 
-    train = server.train_classifier
 
-    def damaged(*arguments: object, **settings: object) -> object:
-        classifier = train(*arguments, **settings)  # type: ignore[arg-type]
-        for parameter in classifier.members[0].network.parameters():
-            parameter.data.zero_()
-        return classifier
+def test_a_round_ends_in_a_system_that_gives_the_same_scores(
+    first: tuple[Simulation, Path], shared: tuple[Simulation, Path]
+) -> None:
+    for simulation, out in (first, shared):
+        for site, own in zip(simulation.sites, simulation.scores, strict=True):
+            system = load_system(out / "sites" / site.name, device="cpu")
+            assert system.machine_keys == [own.key]
+            again = system.score(own.clips)
+            assert again.selected == own.test.selected == "statistics"
+            for method, column in again.columns.items():
+                assert np.array_equal(column, own.scores[method].test)
+            left_out = system.left_out_scores()[own.key]
+            assert np.array_equal(left_out, own.scores["statistics"].left_out)
 
-    monkeypatch.setattr(server, "train_classifier", damaged)
-    simulation = run(arrays, tmp_path)
-    for own, sound in zip(simulation.scores, first[0].scores, strict=True):
-        assert np.array_equal(own.scores["centralised"].test, sound.scores["centralised"].test)
-        assert not np.array_equal(own.scores["collaborative"].test, own.scores["centralised"].test)
+
+def test_statistics_need_no_training_and_no_embedding_leaves(
+    shared: tuple[Simulation, Path],
+) -> None:
+    simulation, out = shared
+    assert not simulation.classifiers
+    assert not list(out.glob("server/pieces/*"))
+    for site, own in zip(simulation.sites, simulation.scores, strict=True):
+        assert list(own.scores) == ["local", "local_whitened", "pool", "statistics"]
+        entries = site.ledger.entries()
+        assert [e.what for e in entries] == ["description", "statistics", "acknowledgement"]
+        assert entries[1].clips == 10
+        with pytest.raises(ProtocolError, match="only statistics leave"):
+            site.manifest("train")
+
+
+def test_the_scored_sites_clips_are_not_in_its_pool(
+    arrays: Path, tmp_path: Path, shared: tuple[Simulation, Path]
+) -> None:
+    """Other clips at one site change the pools of the others alone."""
+    data = tmp_path / "data"
+    shutil.copytree(arrays, data)
+    path = data / "Press_id_00.npz"
+    kept = dict(np.load(path))
+    other = machines.frames(np.random.default_rng(99), 7, clips=10)
+    np.savez(path, **{**kept, "train_normal": np.stack(other)})
+    changed = run(data, tmp_path / "out", sharing="statistics")
+    for site, before in zip(changed.sites, shared[0].sites, strict=True):
+        (key,) = site.machines
+        now, then = (one.system().pools_[key] for one in (site, before))
+        assert np.array_equal(now.axes, then.axes) == (key == ("Press", "id_00"))
+
+
+def test_a_site_that_comes_later_gets_the_pool_and_the_others_do_nothing(
+    arrays: Path, tmp_path: Path
+) -> None:
+    dataset = open_dataset(arrays)
+    sites = {
+        machine_id: Site(
+            machine_id,
+            dataset.where(machine_id=machine_id).clips,
+            create_embedder("precomputed"),
+            tmp_path / machine_id,
+            device="cpu",
+        )
+        for machine_id in ("id_00", "id_01", "id_02")
+    }
+    for site in sites.values():
+        site.prepare()
+    late = sites.pop("id_02")
+
+    def server() -> Server:
+        return Server(tmp_path / "server", config=preset_config("compact"), device="cpu")
+
+    server().collaborate(sites)
+    sent = [len(site.ledger.entries()) for site in sites.values()]
+    server().collaborate({"id_02": late})
+    assert [len(site.ledger.entries()) for site in sites.values()] == sent
+    assert late.system().pools_["Press", "id_02"].count == 20
+    assert list(late.score()[0].scores) == ["local", "local_whitened", "pool", "statistics"]
 
 
 def test_both_algorithms_give_the_same_scores(
     arrays: Path, tmp_path: Path, first: tuple[Simulation, Path]
 ) -> None:
-    second = run(arrays, tmp_path, algorithm=2, centralised=False)
+    second = run(arrays, tmp_path, algorithm=2, sharing="embeddings")
     for one, two in zip(first[0].scores, second.scores, strict=True):
         assert np.array_equal(one.scores["fused"].test, two.scores["fused"].test)
         assert one.id_accuracy == two.id_accuracy
@@ -108,7 +197,7 @@ def test_results_as_the_table_wants_them(first: tuple[Simulation, Path]) -> None
         "seed",
     ]
     methods = {row["method"] for row in rows}
-    assert {"local_logmel", "local", "collaborative", "fused", "centralised"} <= methods
+    assert {"local", "local_whitened", "pool", "statistics", "network", "fused"} == methods
     without = [row for row in rows if row["machine_id"] == "id_02"]
     assert {(row["auc"], row["n_normal"], row["n_anomaly"]) for row in without} == {("", "8", "0")}
     assert all(row["auc"] for row in rows if row["machine_id"] != "id_02")
@@ -129,13 +218,13 @@ def test_a_run_of_other_settings_is_not_mixed_in(
     arrays: Path, first: tuple[Simulation, Path]
 ) -> None:
     with pytest.raises(ConfigError, match=r"holds a run of other settings \(seed\)"):
-        run(arrays, first[1], seed=1)
+        run(arrays, first[1], seed=1, sharing="embeddings")
 
 
 def test_calling_again_changes_nothing(arrays: Path, first: tuple[Simulation, Path]) -> None:
     simulation, out = first
     before = (out / "results.csv").read_bytes()
-    again = run(arrays, out)
+    again = run(arrays, out, sharing="embeddings")
     assert (out / "results.csv").read_bytes() == before
     assert again.results == simulation.results
 
@@ -154,8 +243,8 @@ def test_machines_of_one_name_on_disk_are_not_mixed(tmp_path: Path) -> None:
 def test_a_lone_client_gets_local_scores_and_is_told(tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data", machines=1)
     simulation = run(data, tmp_path / "out")
-    assert {row.method for row in simulation.results} == {"local_logmel", "local", "local_whitened"}
-    assert "machine0/id_00 is alone: there is no other machine ID" in simulation.notes[0]
+    assert {row.method for row in simulation.results} == {"local", "local_whitened"}
+    assert "machine0/id_00 is alone: there is no other machine to learn from" in simulation.notes[0]
     assert simulation.id_accuracy is None
     assert write_summary(simulation, tmp_path / "out") is not None
 
@@ -164,24 +253,28 @@ def test_one_classifier_a_machine_type(tmp_path: Path) -> None:
     machines.write_arrays(tmp_path / "data", machines=2, kind="Press")
     machines.write_arrays(tmp_path / "data", machines=2, kind="Saw")
     machines.write_arrays(tmp_path / "data", machines=1, kind="Lathe")
-    simulation = run(tmp_path / "data", tmp_path / "out", per_machine_type=True)
+    simulation = run(
+        tmp_path / "data", tmp_path / "out", per_machine_type=True, sharing="embeddings"
+    )
     assert sorted(simulation.classifiers) == ["Press", "Saw"]
-    assert [note for note in simulation.notes if "Lathe/id_00 is alone" in note]
+    assert [
+        note for note in simulation.notes if "Lathe/id_00 has nothing to be told apart from" in note
+    ]
     columns = {own.key: set(own.scores) for own in simulation.scores}
-    assert "collaborative" in columns["Saw", "id_00"]
-    assert "collaborative" not in columns["Lathe", "id_00"]
+    assert "network" in columns["Saw", "id_00"]
+    assert "network" not in columns["Lathe", "id_00"]
 
 
 def test_stereo_44100_hz_and_flac(tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data", rate=44100, channels=2, suffix=".flac")
-    simulation = run(data, tmp_path / "out", centralised=False)
+    simulation = run(data, tmp_path / "out")
     assert {row.n_anomaly for row in simulation.results} == {3}
 
 
 def test_clips_shorter_than_one_frame(tmp_path: Path) -> None:
-    data = machines.write_sound(tmp_path / "data", seconds=0.01)
-    simulation = run(data, tmp_path / "out", centralised=False)
-    assert all(np.isfinite(own.scores["fused"].test).all() for own in simulation.scores)
+    data = machines.write_sound(tmp_path / "data", seconds=0.01, clips=9)
+    simulation = run(data, tmp_path / "out")
+    assert all(np.isfinite(own.scores["statistics"].test).all() for own in simulation.scores)
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -212,13 +305,13 @@ def test_a_bad_recording_is_named_and_nothing_is_lost(tmp_path: Path, name: str)
     inserted = data / "machine1" / "normal" / "900.wav"
     path.rename(inserted)
     with pytest.raises((AudioError, DataError), match=reason) as error:
-        run(data, tmp_path / "out", centralised=False)
+        run(data, tmp_path / "out")
     assert "900.wav" in str(error.value)
     done = list((tmp_path / "out" / "sites").glob("machine0*/embeddings/*.npy"))
     assert done  # what was embedded before is kept
     modified = [file.stat().st_mtime_ns for file in done]
     inserted.unlink()
-    run(data, tmp_path / "out", centralised=False)
+    run(data, tmp_path / "out")
     assert [file.stat().st_mtime_ns for file in done] == modified
 
 
@@ -231,7 +324,7 @@ def test_an_empty_folder_is_said(tmp_path: Path) -> None:
 
 def test_many_clients(tmp_path: Path) -> None:
     machines.write_arrays(tmp_path / "data", machines=100, clips=3)
-    simulation = run(tmp_path / "data", tmp_path / "out", centralised=False)
+    simulation = run(tmp_path / "data", tmp_path / "out")
     assert len(simulation.sites) == 100
 
 
@@ -239,7 +332,7 @@ def test_a_killed_simulation_goes_on(tmp_path: Path, arrays: Path) -> None:
     out = tmp_path / "out"
     command = [
         *(sys.executable, "-m", "thrum", "collaborate", "simulate", "--data", str(arrays)),
-        *("--out", str(out), "--device", "cpu", "--no-report"),
+        *("--out", str(out), "--device", "cpu", "--no-report", "--sharing", "embeddings"),
         *(part for setting in ("epochs=8", "members=2") for part in ("--set", setting)),
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -61,7 +61,9 @@ def sites(tmp_path: Path, **settings: Any) -> dict[str, Site]:
         clips = open_dataset(data).where(machine=machine, machine_id=machine_id).clips
         name = f"{machine}_{machine_id}"
         folder = tmp_path / "sites" / name
-        made[name] = Site(name, clips, create_embedder("precomputed"), folder, **settings)
+        made[name] = Site(
+            name, clips, create_embedder("precomputed"), folder, sharing="embeddings", **settings
+        )
         made[name].prepare()
     return made
 
@@ -72,7 +74,7 @@ def server(tmp_path: Path) -> Server:
 
 def round_of(tmp_path: Path) -> np.ndarray[Any, Any]:
     """Run a round; return what it taught the first network."""
-    taught = server(tmp_path).collaborate(sites(tmp_path)).classifiers["all"]
+    taught = server(tmp_path).collaborate(sites(tmp_path), sharing="embeddings").classifiers["all"]
     state, _ = taught.message()
     return np.concatenate([value.ravel() for value in state.values()])
 
@@ -181,8 +183,8 @@ def test_a_piece_that_changed_at_the_server_is_asked_for_again(tmp_path: Path, w
         other = sorted((tmp_path / "server" / "pieces").rglob("*.npy"))[-1]
         piece.write_bytes(other.read_bytes())
     taken = sites(tmp_path)
-    outcome = server(tmp_path).collaborate(taken)
-    assert outcome.damaged == [
+    outcome = server(tmp_path).collaborate(taken, sharing="embeddings")
+    assert outcome.remarks == [
         "a piece of site 'Press_id_00' was damaged on the server's disk and is asked for again"
     ]
     state, _ = outcome.classifiers["all"].message()

@@ -18,18 +18,18 @@ from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
     IDClassifier,
-    MachineScores,
+    NetworkScores,
     ScorePair,
-    combined,
-    fused,
     groups_of,
     local_scores,
     local_whitened_scores,
+    network_scores,
     preset_config,
-    score_machine,
     train_classifier,
 )
 from thrum.systems.embedding_sharing.classifier import Shape, share_of
+from thrum.systems.embedding_sharing.network_scores import like_a_mean
+from thrum.systems.embedding_sharing.scoring import joined
 
 QUICK = preset_config("compact", assignments=["epochs=4", "members=2", "batch_size=32"])
 KEYS = [("Press", f"id_{number:02d}") for number in range(3)]
@@ -150,15 +150,17 @@ def test_both_forms_learn_to_name_machines(form: str) -> None:
     )
     random = np.random.default_rng(5)
     new = machines.frames(random, 1, clips=6)
-    scores = score_machine(trained(config), KEYS[1], pool().frames[10:20], new)
-    assert scores.accuracy([True] * 6) >= 5 / 6
-    assert set(scores.parts) == ({"network", "linear"} if form == "sequence" else {"network"})
+    scores = network_scores(trained(config), KEYS[1], pool().frames[10:20], new)
+    accuracy = scores.accuracy([True] * 6)
+    assert accuracy is not None
+    assert accuracy >= 5 / 6
+    assert not scores.held_out
 
 
 def test_faults_score_higher_than_new_normal_clips(classifier: IDClassifier) -> None:
     random = np.random.default_rng(6)
     test = machines.frames(random, 0, clips=8) + machines.frames(random, 0, clips=8, fault=0.8)
-    scores = score_machine(classifier, KEYS[0], pool().frames[:10], test).collaborative.test
+    scores = network_scores(classifier, KEYS[0], pool().frames[:10], test).scores.test
     assert auc([0] * 8 + [1] * 8, scores) > 0.8
 
 
@@ -168,8 +170,8 @@ def test_saving_and_loading_is_bit_equal(classifier: IDClassifier, tmp_path: Pat
     assert same(loaded, classifier)
     test = machines.frames(np.random.default_rng(1), 2, clips=3)
     train = pool().frames[20:]
-    before = score_machine(classifier, KEYS[2], train, test).collaborative.test
-    assert np.array_equal(score_machine(loaded, KEYS[2], train, test).collaborative.test, before)
+    before = network_scores(classifier, KEYS[2], train, test).scores.test
+    assert np.array_equal(network_scores(loaded, KEYS[2], train, test).scores.test, before)
 
 
 def test_a_foreign_classifier_is_refused(classifier: IDClassifier, tmp_path: Path) -> None:
@@ -188,7 +190,7 @@ def test_a_foreign_classifier_is_refused(classifier: IDClassifier, tmp_path: Pat
 def test_clips_shorter_than_an_input_and_of_unequal_length(classifier: IDClassifier) -> None:
     train = pool().frames[:10]
     test = [train[0][:1], train[1][:5], np.concatenate([train[2]] * 9)]
-    scores = score_machine(classifier, KEYS[0], train, test).collaborative.test
+    scores = network_scores(classifier, KEYS[0], train, test).scores.test
     assert np.isfinite(scores).all()
 
 
@@ -197,26 +199,26 @@ def test_a_machine_with_a_single_training_clip() -> None:
     clips = {key: machines.frames(random, n, clips=6) for n, key in enumerate(KEYS)}
     clips[KEYS[1]] = clips[KEYS[1]][:1]
     lonely = train_classifier(FramePool(clips), QUICK, stack_frames=8, stack_hop=4, device="cpu")
-    scores = score_machine(lonely, KEYS[1], clips[KEYS[1]], machines.frames(random, 1, clips=2))
-    assert np.isfinite(scores.collaborative.test).all()
+    scores = network_scores(lonely, KEYS[1], clips[KEYS[1]], machines.frames(random, 1, clips=2))
+    assert np.isfinite(scores.scores.test).all()
     local = local_whitened_scores(clips[KEYS[1]], machines.frames(random, 1, clips=2))
     assert np.isfinite(local.test).all()
 
 
 def test_scores_travel_as_plain_lists(classifier: IDClassifier) -> None:
-    scores = score_machine(classifier, KEYS[0], pool().frames[:10], pool().frames[10:12])
-    parsed = MachineScores.parse(scores.message())
-    assert np.array_equal(parsed.collaborative.test, scores.collaborative.test)
+    scores = network_scores(classifier, KEYS[0], pool().frames[:10], pool().frames[10:12])
+    parsed = NetworkScores.parse(scores.message())
+    assert np.array_equal(parsed.scores.test, scores.scores.test)
     assert np.array_equal(parsed.train_identified, scores.train_identified)
     message = scores.message()
-    message["parts"]["network"]["test"][0] = float("nan")
+    message["test"][0] = float("nan")
     with pytest.raises(ProtocolError, match="NaN"):
-        MachineScores.parse(message)
-    message["parts"]["network"]["test"] = [1.0]
+        NetworkScores.parse(message)
+    message["test"] = [1.0]
     with pytest.raises(ProtocolError, match="different lengths"):
-        MachineScores.parse(message)
+        NetworkScores.parse(message)
     with pytest.raises(ProtocolError, match="not understood"):
-        MachineScores.parse({"parts": 3})
+        NetworkScores.parse({"test": 3})
 
 
 def test_local_scores_are_knn_on_mean_frames() -> None:
@@ -226,22 +228,37 @@ def test_local_scores_are_knn_on_mean_frames() -> None:
     np.testing.assert_allclose(scores.left_out, np.sqrt(2) * np.array([3.0, 2.5, 4.5]))
 
 
-def test_combining_takes_the_highest_in_units_of_the_usual() -> None:
+def test_joining_is_the_mean_in_units_of_the_usual() -> None:
     one = ScorePair(np.array([0.0, 2.0]), np.array([3.0]))  # 2 deviations above
     other = ScorePair(np.array([0.0, 200.0]), np.array([150.0]))  # half a deviation above
-    np.testing.assert_allclose(combined({"one": one, "other": other}).test, [2.0])
+    network = NetworkScores(other, True, np.ones(2, bool), np.ones(1, bool))
+    np.testing.assert_allclose(joined({"statistics": one}, network)["fused"].test, [1.25])
 
 
-def test_a_network_that_does_not_know_new_normal_clips_has_little_say() -> None:
-    """A site that joins must not end worse than alone."""
-    random = np.random.default_rng(2)
-    good = ScorePair(
-        random.normal(size=40), np.r_[random.normal(size=30), 6 + random.normal(size=30)]
-    )
-    wild = ScorePair(50 * random.normal(size=40), np.r_[50 * random.normal(size=30), np.zeros(30)])
-    shared = MachineScores({"network": wild}, np.ones(40, bool), np.ones(60, bool))
-    joined = fused(shared, good, good).test
-    assert np.median(joined[30:]) > np.quantile(joined[:30], 0.95)
+def test_a_network_that_has_seen_the_clips_does_not_enter() -> None:
+    """Its left-out scores are too low: every new clip would seem strange in their units."""
+    own = ScorePair(np.array([0.0, 2.0]), np.array([3.0]))
+    network = NetworkScores(own, False, np.ones(2, bool), np.ones(1, bool))
+    statistics = ScorePair(np.array([1.0, 2.0]), np.array([7.0]))
+    assert joined({"statistics": statistics}, network)["fused"] is statistics
+
+
+def test_accuracy_is_of_normal_test_clips_or_not_known(classifier: IDClassifier) -> None:
+    scores = network_scores(classifier, KEYS[0], pool().frames[:10], pool().frames[:2])
+    assert scores.accuracy([False, False]) is None
+    assert network_scores(classifier, KEYS[0], pool().frames[:10], []).accuracy([]) is None
+
+
+def test_left_out_scores_scatter_as_test_scores_do() -> None:
+    """A test clip's score is the mean of four members', a left-out one is of one: brought to one footing."""
+    random = np.random.default_rng(0)
+    share = np.arange(4000) % 4
+    clip, noise = random.normal(size=4000), random.normal(size=(4, 4000))
+    scores = 5 + clip + noise  # the correlation of two members is one half
+    left_out = like_a_mean(scores[share, np.arange(4000)], scores, share)
+    mean_of_four = 5 + random.normal(size=4000) + random.normal(size=(4, 4000)).mean(axis=0)
+    assert left_out.std() == pytest.approx(mean_of_four.std(), rel=0.05)
+    assert left_out.mean() == pytest.approx(5, abs=0.1)
 
 
 def test_the_configuration_file_is_the_preset() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.covariance import LedoitWolf
 
 from thrum.systems.embedding_sharing import whitening
 from thrum.systems.embedding_sharing.whitening import Whitening
@@ -38,16 +37,6 @@ def test_fewer_vectors_than_dimensions_give_the_same_map() -> None:
     new = RANDOM.normal(size=(4, 64))
     wanted = (new - vectors.mean(axis=0)) @ inverse_root(shrunk)
     np.testing.assert_allclose(mapped(Whitening(64).fit_within([vectors]), new), wanted, atol=1e-3)
-
-
-def test_ledoit_wolf_is_scikit_learns() -> None:
-    vectors = RANDOM.normal(size=(30, 6)) @ MIXING
-    covariance = LedoitWolf().fit(vectors).covariance_
-    new = RANDOM.normal(size=(4, 6))
-    wanted = (new - vectors.mean(axis=0)) @ inverse_root(covariance)
-    np.testing.assert_allclose(
-        mapped(Whitening(6).fit_ledoit_wolf(vectors), new), wanted, rtol=1e-3
-    )
 
 
 def test_only_the_leading_axes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ def _collaborate(
         seed=cell.seed,
         device=cell.device,
         per_machine_type=cell.per_machine_type,
-        centralised=False,  # equal to `collaborative` to the bit
+        sharing="embeddings",  # the server pools statistics of these, too
         progress=progress,
     )
     tested = [own for own in simulation.scores if len(own.clips) > 0]

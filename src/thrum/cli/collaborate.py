@@ -1,4 +1,4 @@
-"""``thrum collaborate``: sites learn together by sharing embeddings, never recordings."""
+"""``thrum collaborate``: sites learn together by sharing statistics or embeddings, never recordings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from thrum.cli.options import (
     PerMachineType,
     Seed,
     Settings,
+    Sharing,
+    checked_sharing,
     open_data,
     signature,
 )
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from thrum.types import Dataset
 
 app = typer.Typer(
-    help="Sites learn together by sharing embeddings, never recordings.", no_args_is_help=True
+    help="Sites learn together by sharing statistics or embeddings, never recordings.",
+    no_args_is_help=True,
 )
 app.command("server")(server)
 app.command("client")(client)
@@ -50,6 +53,7 @@ def simulate(
             "modulation (compact), openl3_6144 (paper)."
         ),
     ] = None,
+    sharing: Sharing = "statistics",
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,
@@ -65,9 +69,6 @@ def simulate(
     preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
     settings: Settings = None,
-    centralised: Annotated[
-        bool, typer.Option(help="Also train on the pooled embeddings, as the upper bound.")
-    ] = True,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     json: Json = False,
 ) -> None:
@@ -76,14 +77,14 @@ def simulate(
         open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds),
         out=out,
         embedder=embedder,
+        sharing=sharing,
         algorithm=algorithm,
         seed=seed,
         device=device,
         per_machine_type=per_machine_type,
         preset=preset,
         config=config,
-        settings=settings or [],
-        centralised=centralised,
+        settings=settings,
         report=report,
         json=json,
     )
@@ -134,17 +135,17 @@ def run_simulation(
     dataset: Dataset,
     *,
     out: Path,
-    embedder: str | None,
-    algorithm: int,
-    seed: int,
-    device: str,
-    per_machine_type: bool | None,
-    preset: str,
-    config: Path | None,
-    settings: list[str],
-    centralised: bool,
-    report: bool,
-    json: bool,
+    embedder: str | None = None,
+    sharing: str = "statistics",
+    algorithm: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    per_machine_type: bool | None = None,
+    preset: str = "compact",
+    config: Path | None = None,
+    settings: list[str] | None = None,
+    report: bool = True,
+    json: bool = False,
 ) -> None:
     """Simulate, then show the table and write the report; what ``simulate`` and ``demo`` share."""
     from dataclasses import replace
@@ -156,8 +157,11 @@ def run_simulation(
     from thrum.monitoring.opening import prepare_site
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    shared = checked_sharing(
+        sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
+    )
     dataset = learnable(dataset)
-    chosen = preset_config(preset, file=config, assignments=settings)
+    chosen = preset_config(preset, file=config, assignments=settings or [])
     if embedder is not None:
         chosen = replace(chosen, embedder=embedder)
     embedder = chosen.embedder
@@ -173,9 +177,9 @@ def run_simulation(
             folder=out,
             seed=seed,
             algorithm=1 if algorithm == 1 else 2,
+            sharing=shared,
             device=device,
             per_machine_type=per_machine_type,
-            centralised=centralised,
             progress=progress,
         )
         when, who = signature()

@@ -17,6 +17,8 @@ from thrum.cli.options import (
     Labels,
     Layout,
     Normal,
+    Sharing,
+    checked_sharing,
     signature,
 )
 
@@ -28,6 +30,7 @@ def client(
     embedder: Annotated[
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
     ] = "modulation",
+    sharing: Sharing = "statistics",
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="2 also lets embeddings of test clips leave the site.")
     ] = 1,
@@ -58,6 +61,7 @@ def client(
         layout,
         device,
         algorithm=1 if algorithm == 1 else 2,
+        sharing=checked_sharing(sharing, algorithm=algorithm),
         labels=labels.resolve() if labels else None,
         normal=tuple(normal or ()),
         anomaly=tuple(anomaly or ()),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, PerMachineType, Seed, Settings
+from thrum.cli.options import Device, Json, PerMachineType, Seed, Settings, Sharing, checked_sharing
 
 
 def server(
@@ -19,6 +19,7 @@ def server(
         Path, typer.Option(help="TOML: the sites, and the machines that each may speak for.")
     ],
     out: Annotated[Path, typer.Option(help="The server's store; a stopped round goes on there.")],
+    sharing: Sharing = "statistics",
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,
@@ -48,6 +49,9 @@ def server(
     from thrum.federation.members import Limits
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    shared = checked_sharing(
+        sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
+    )
     preset_settings = preset_config(preset, file=config, assignments=settings or [])
     if preset_settings.training != "pooled":
         raise ConfigError(
@@ -61,6 +65,7 @@ def server(
         out.resolve(),
         read_registry(sites),
         algorithm=1 if algorithm == 1 else 2,
+        sharing=shared,
         seed=seed,
         device=device,
         per_machine_type=per_machine_type,
@@ -85,4 +90,4 @@ def server(
     console.print_table("the round is done", ["site", "machines"], rows)
     for note in outcome["notes"]:
         typer.echo(f"note: {note}")
-    typer.echo(f"store and classifiers: {out}")
+    typer.echo(f"store: {out}")

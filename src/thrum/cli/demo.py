@@ -28,15 +28,6 @@ def demo(
     run_simulation(
         open_dataset(out / "data", layout="dcase"),
         out=out / "run",
-        embedder="modulation",
-        algorithm=1,
         seed=seed,
         device=device,
-        per_machine_type=False,
-        preset="compact",
-        config=None,
-        settings=[],
-        centralised=True,
-        report=True,
-        json=False,
     )

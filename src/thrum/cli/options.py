@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thrum.errors import ConfigError
+from thrum.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from thrum.monitoring import AlarmSettings
@@ -45,6 +45,14 @@ HopSeconds = Annotated[
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+]
+Sharing = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="statistics: of each machine a count and how its clips vary, no embedding. "
+        "embeddings: these, and an ID classifier is trained on them (the paper's way).",
+    ),
 ]
 PerMachineType = Annotated[
     bool | None,
@@ -134,3 +142,24 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise ConfigError(
             f"{out} is not empty: say --resume to go on there, or choose another --out"
         )
+
+
+def checked_sharing(
+    sharing: str,
+    *,
+    algorithm: int,
+    preset: str = "compact",
+    config: Path | None = None,
+    settings: list[str] | None = None,
+) -> Literal["statistics", "embeddings"]:
+    """Return what is shared, or raise where the other options are of a classifier that nobody trains."""
+    if sharing == "embeddings":
+        return "embeddings"
+    if sharing != "statistics":
+        raise UsageError(f"--sharing is {sharing!r}, wanted statistics or embeddings")
+    if algorithm != 1 or preset != "compact" or config is not None or settings:
+        raise UsageError(
+            "--algorithm, --preset, --config and --set are of the ID classifier, which is trained on "
+            "embeddings: add --sharing embeddings, or leave them out"
+        )
+    return "statistics"

@@ -58,6 +58,7 @@ DETECTORS: Registry[Detector] = Registry(
     {
         "gmm": "thrum.detectors.gmm:GMM",
         "knn": "thrum.detectors.knn:KNN",
+        "local_density": "thrum.detectors.local_density:LocalDensity",
         "lof": "thrum.detectors.lof:LOF",
         "mahalanobis": "thrum.detectors.mahalanobis:Mahalanobis",
         "mahalanobis_knn": "thrum.detectors.mahalanobis_knn:MahalanobisKNN",

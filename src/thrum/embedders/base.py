@@ -112,3 +112,9 @@ EMBEDDERS: Registry[Embedder] = Registry(
 def create_embedder(name: str, **settings: Any) -> Embedder:
     """Return the embedder called `name` (or ``module:Class``) with the given settings."""
     return EMBEDDERS.load(name)(**settings)
+
+
+def name_of(embedder: Embedder) -> str:
+    """Return the name under which an embedder is made again: the registered one, or ``module:Class``."""
+    target = f"{type(embedder).__module__}:{type(embedder).__qualname__}"
+    return next((name for name, entry in EMBEDDERS.entries.items() if entry == target), target)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 METHOD_NAMES = {
-    "local_logmel": "Local, log-mel",
     "local": "Local",
     "local_whitened": "Local, whitened",
-    "collaborative": "Collaborative",
+    "pool": "Pool",
+    "statistics": "Statistics",
+    "network": "Network",
     "fused": "Fused",
-    "centralised": "Centralised",
     "selected": "Selected",
 }
 """What the methods of `results.csv` are called in a figure."""

@@ -27,12 +27,12 @@ MachineKey = tuple[str, str]
 Json = dict[str, Any]
 
 MEANINGS = {
-    "local_logmel": "its own log-mel; nothing shared",
     "local": "its own frozen embeddings; nothing shared",
     "local_whitened": "the same, whitened by its own clips",
-    "collaborative": "a classifier learned from all sites",
-    "fused": "collaborative and local scores together",
-    "centralised": "the classifier on pooled data: the bound",
+    "pool": "its own, whitened by how the others' clips vary",
+    "statistics": "how its own clips vary, and the others'",
+    "network": "a classifier learned from all sites",
+    "fused": "statistics and network together",
 }
 """What a method knows, in the words of the page."""
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from thrum import storage
 
 MOST_REFUSALS = 20
-_FOLDERS = ("classifiers", "received")
+_FOLDERS = ("classifiers", "received", "pools")
 
 
 class Brought:
-    """Classifiers and scores that came down, and what was refused of the present round.
+    """Pools, classifiers and scores that came down, and what was refused of the present round.
 
     Parameters
     ----------

@@ -13,10 +13,12 @@ from thrum.federation.messages import (
     Manifest,
     Message,
     Piece,
+    Sharing,
     Split,
     parse,
     understood,
 )
+from thrum.systems.embedding_sharing.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,37 @@ def check_members(members: Sequence[Member]) -> None:
             )
 
 
-def check_consent(members: Sequence[Member], algorithm: int) -> None:
-    """Raise a `FederationError` where a site does not allow what the algorithm needs."""
+def check_consent(members: Sequence[Member], algorithm: int, sharing: Sharing) -> None:
+    """Raise a `FederationError` where a site does not allow what the round needs."""
+    if sharing == "statistics":
+        return
+    close = [member.name for member in members if member.description.sharing != "embeddings"]
+    if close:
+        raise FederationError(
+            f"embeddings do not leave {', '.join(close)}: share statistics, or start the client there "
+            f"with --sharing embeddings"
+        )
     unwilling = [member.name for member in members if member.description.algorithm < algorithm]
     if unwilling:
         raise FederationError(
             f"Algorithm 2 needs the test clips' embeddings, which do not leave {', '.join(unwilling)}: "
             f"run Algorithm 1, or start the client there with --algorithm 2"
         )
+
+
+def check_statistics(member: Member, moments: Mapping[MachineKey, Moments]) -> None:
+    """Raise a `ProtocolError` where statistics are not of the very clips that the site described."""
+    for key, own in moments.items():
+        if key not in member.machines:
+            raise ProtocolError(
+                f"site {member.name!r} sent statistics of a machine ID that it did not describe"
+            )
+        described = member.machines[key][0]
+        if own.count != described or not own.count >= 2 or len(own.axes) > own.count - 1:
+            raise ProtocolError(
+                f"site {member.name!r} sent {len(own.axes)} axes of {own.count} clips of "
+                f"{'/'.join(key)}; it described {described}"
+            )
 
 
 def pieces_of(member: Member, answer: Message, split: Split) -> list[Piece]:

@@ -22,6 +22,7 @@ VERSION = (3, 0)
 MINORS_APART = 2
 
 Algorithm = Literal[1, 2]
+Sharing = Literal["statistics", "embeddings"]
 Split = Literal["train", "test"]
 Message = dict[str, Any]
 """As it travels: dictionaries, lists, strings, numbers and numpy arrays."""
@@ -59,10 +60,13 @@ class Hello(msgspec.Struct, frozen=True):
         The server's version.
     algorithm
         1: the classifier will come down. 2: the scores will.
+    sharing
+        ``statistics``: how clips vary will be asked for, and no embedding. ``embeddings``: these.
     """
 
     protocol: Version
     algorithm: Algorithm
+    sharing: Sharing = "embeddings"
 
 
 class Machine(msgspec.Struct, frozen=True, array_like=True):
@@ -110,6 +114,8 @@ class Description(msgspec.Struct, frozen=True):
         Whether its embeddings can be turned back into sound.
     algorithm
         What it allows; under 1 no test clip leaves it.
+    sharing
+        What it allows; under ``statistics`` no embedding leaves it.
     """
 
     protocol: Version
@@ -120,6 +126,60 @@ class Description(msgspec.Struct, frozen=True):
     stack_hop: Frames
     invertible: bool
     algorithm: Algorithm
+    sharing: Sharing = "embeddings"
+
+
+class StatisticsQuestion(msgspec.Struct, frozen=True):
+    """How do the clips of your machines vary?"""
+
+
+class MachineStatistics(msgspec.Struct, frozen=True):
+    """How the mean embeddings of one machine's training clips vary about their mean; scaled to trace one.
+
+    Parameters
+    ----------
+    key
+        The machine and machine ID; of a pool, the one that it is for.
+    count
+        Of how many clips.
+    axes
+        (R, D) float32: orthogonal, each as long as the deviation along it.
+    rest
+        The variance in each other direction.
+    """
+
+    key: tuple[Name, Name]
+    count: Annotated[int, Meta(ge=1, le=1_000_000_000)]
+    axes: np.ndarray[Any, Any]
+    rest: Annotated[float, Meta(ge=0, le=1)]
+
+    def __post_init__(self) -> None:
+        for part in self.key:
+            checked_name(part)
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """The statistics of a site, or the pools that it is sent; no machine twice.
+
+    Parameters
+    ----------
+    machines
+        Of a site: those of its machines that have enough clips, which differ.
+    """
+
+    machines: Annotated[list[MachineStatistics], Meta(max_length=10_000)]
+
+
+class PoolsQuestion(msgspec.Struct, frozen=True):
+    """Keep these pools: for each of your machines, how the clips of the *others* vary.
+
+    Parameters
+    ----------
+    pools
+        One a machine.
+    """
+
+    pools: Statistics
 
 
 class ManifestQuestion(msgspec.Struct, frozen=True):
@@ -242,42 +302,29 @@ class ClassifierDescription(msgspec.Struct, frozen=True):
         checked_name(self.group)
 
 
-class PartScores(msgspec.Struct, frozen=True):
-    """Scores of one kind.
-
-    Parameters
-    ----------
-    left_out
-        Of the training clips, each scored as if it had not been trained on.
-    test
-        Of the test clips.
-    """
-
-    left_out: ScoreColumn
-    test: ScoreColumn
-
-
 class ScoresMessage(msgspec.Struct, frozen=True):
-    """The scores of one machine's clips (Algorithm 2).
+    """The scores of one machine's clips in the classifier's embedding (Algorithm 2).
 
     Parameters
     ----------
     key
         The machine and machine ID.
-    parts
-        By kind of score.
+    left_out
+        Of the training clips, each scored as if it had not been trained on.
+    test
+        Of the test clips.
+    held_out
+        Whether the left-out scores come from networks that had not seen the clips.
     train_identified, test_identified
         Whether the classifier names the machine ID of each clip rightly.
     """
 
     key: tuple[Name, Name]
-    parts: Annotated[dict[Literal["network", "linear"], PartScores], Meta(min_length=1)]
+    left_out: ScoreColumn
+    test: ScoreColumn
+    held_out: bool
     train_identified: FlagColumn
     test_identified: FlagColumn
-
-    def __post_init__(self) -> None:
-        if "network" not in self.parts:
-            raise ValueError("wanted the scores of the network")
 
 
 class ScoresQuestion(msgspec.Struct, frozen=True):

@@ -10,8 +10,10 @@ method                    leaves  what
 `describe`                yes     machines and their clip counts, the embedder's settings
 `manifest`                yes     which pieces of embeddings there are, with fingerprints
 `chunk`                   yes     one piece: released embeddings of a few clips
+`statistics`              yes     of each machine a count and how its clips vary; no embedding
 `accept_classifier`       ack     Algorithm 1: the trained ID classifier comes down
 `accept_scores`           ack     Algorithm 2: the anomaly scores of the site's clips come down
+`accept_pools`            ack     for each machine, how the clips of the others vary
 ========================  ======  =============================================================
 
 A question that cannot be answered is an error. What comes down and cannot be used is no error of the
@@ -32,7 +34,9 @@ from thrum.federation.messages import (
     Hello,
     ManifestQuestion,
     Message,
+    PoolsQuestion,
     ScoresQuestion,
+    StatisticsQuestion,
     printable,
 )
 
@@ -40,8 +44,10 @@ QUESTIONS: Mapping[str, type[Struct]] = {
     "describe": Hello,
     "manifest": ManifestQuestion,
     "chunk": ChunkQuestion,
+    "statistics": StatisticsQuestion,
     "accept_classifier": ClassifierQuestion,
     "accept_scores": ScoresQuestion,
+    "accept_pools": PoolsQuestion,
 }
 """What a site answers, and what each question has to say: the arguments of the method of that name."""
 
@@ -49,7 +55,9 @@ QUESTIONS: Mapping[str, type[Struct]] = {
 class SiteHandle(Protocol):
     """What the server can ask of a site; arguments and answers as they travel."""
 
-    def describe(self, protocol: Sequence[int], algorithm: int) -> Message:
+    def describe(
+        self, protocol: Sequence[int], algorithm: int, sharing: str = "embeddings"
+    ) -> Message:
         """Say which machines the site has and which embedder it uses."""
         ...
 
@@ -59,6 +67,14 @@ class SiteHandle(Protocol):
 
     def chunk(self, split: str, fingerprint: str) -> Message:
         """Hand over one piece."""
+        ...
+
+    def statistics(self) -> Message:
+        """Say how the clips of each machine vary."""
+        ...
+
+    def accept_pools(self, pools: Message) -> Message:
+        """Keep how the clips of others vary, or refuse it; say which."""
         ...
 
     def accept_classifier(self, state: Message, description: Message) -> Message:

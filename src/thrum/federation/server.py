@@ -21,6 +21,7 @@ from thrum.federation.members import (
     check_consent,
     check_members,
     check_registered,
+    check_statistics,
     member_of,
     pieces_of,
 )
@@ -31,20 +32,24 @@ from thrum.federation.messages import (
     MachineKey,
     Message,
     Piece,
+    Sharing,
     Split,
     parse,
 )
 from thrum.federation.pieces import Clips, PieceStore
+from thrum.federation.pooling import KnownStatistics, Pools, of_embeddings, pool_for
 from thrum.federation.protocol import SiteHandle
 from thrum.federation.roll import Roll
+from thrum.federation.statistics import parse_statistics, pools_message
 from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
     IDClassifier,
     groups_of,
-    score_machine,
+    network_scores,
     train_classifier,
 )
+from thrum.systems.embedding_sharing.moments import Moments
 from thrum.training import device_of
 from thrum.types import Progress
 
@@ -66,9 +71,9 @@ class Outcome:
         For each group of machines that learnt together, its classifier. The group is ``all``, or a
         machine type.
     alone
-        Machine IDs that had nothing to be told apart from.
-    damaged
-        What was found damaged at the server and made again, in words.
+        Machine IDs that had no others to learn from.
+    remarks
+        What was found damaged and made again, and which machines are odd, in words.
     refused
         Sites that refused what they were sent.
     lost
@@ -78,7 +83,7 @@ class Outcome:
     members: Sequence[Member]
     classifiers: Mapping[str, IDClassifier]
     alone: Sequence[MachineKey]
-    damaged: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     refused: Sequence[str] = ()
     lost: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,7 +91,7 @@ class Outcome:
     def notes(self) -> list[str]:
         """What a reader must know of what went wrong in a round that was finished all the same."""
         return [
-            *self.damaged,
+            *self.remarks,
             *(f"site {name!r} was left out: {why}" for name, why in self.lost.items()),
             *(
                 f"site {name!r} refused what it was sent; why is shown there"
@@ -145,8 +150,14 @@ class Server:
         self.quorum = quorum
         self.progress = progress
 
-    def collaborate(self, sites: Mapping[str, SiteHandle], *, algorithm: Algorithm = 1) -> Outcome:
-        """Run one round over `sites`: the paper's Algorithm 1 or 2.
+    def collaborate(
+        self,
+        sites: Mapping[str, SiteHandle],
+        *,
+        algorithm: Algorithm = 1,
+        sharing: Sharing = "statistics",
+    ) -> Outcome:
+        """Run one round over `sites`: statistics are pooled, or the paper's Algorithm 1 or 2 is run.
 
         Raises
         ------
@@ -155,13 +166,17 @@ class Server:
         """
         with _locked(self.folder):
             roll = Roll(sites, quorum=self.quorum, progress=self.progress)
-            members = self._register(roll, sites, algorithm)
+            members = self._register(roll, sites, algorithm, sharing)
+            if sharing == "statistics":
+                return self._share_statistics(roll, sites, members)
             shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
             listed = self._listed(roll, sites, members, _SPLITS[algorithm])
             self.pieces.keep_only(listed, spared={*sites, *(self.registry or ())} - listed.keys())
             pools = self._collect(roll, sites, members, listed, "train")
             members = {name: members[name] for name in roll.present}
-            groups, alone = groups_of(pools, per_machine_type=self.per_machine_type)
+            found = of_embeddings(pools)
+            trusted = [key for key in pools if key not in found.odd]
+            groups, alone = groups_of(trusted, per_machine_type=self.per_machine_type)
             first = next(iter(members.values())).description
             classifiers = {}
             for group, keys in groups.items():
@@ -177,36 +192,91 @@ class Server:
                     progress=self.progress,
                 )
                 classifiers[group].save(self.folder / "classifiers" / group)
+            pooled = self._send_pools(roll, sites, members, found)
             if algorithm == 1:
                 kept = self._send_classifiers(roll, sites, members, classifiers, groups)
             else:
                 test = self._collect(roll, sites, members, listed, "test")
                 kept = self._send_scores(roll, sites, members, classifiers, groups, pools, test)
-        refused = [name for name, accepted in kept.items() if not accepted]
+        without = [
+            f"{'/'.join(key)} has nothing to be told apart from, and no classifier" for key in alone
+        ]
         return Outcome(
             list(members.values()),
             classifiers,
-            alone,
-            list(self.pieces.damaged),
-            refused,
+            [key for key in pools if key not in found.of],
+            [*self.pieces.damaged, *found.notes, *without],
+            [name for name in kept if not (kept[name] and pooled.get(name, True))],
             dict(roll.lost),
         )
 
+    def _share_statistics(
+        self, roll: Roll, sites: Mapping[str, SiteHandle], members: Mapping[str, Member]
+    ) -> Outcome:
+        """Pool how clips vary; who comes later, or is not here today, takes part by what is kept."""
+
+        def ask(name: str) -> dict[MachineKey, Moments]:
+            member = members[name]
+            own = parse_statistics(
+                sites[name].statistics(),
+                dimensions=member.description.dimensions,
+                what=f"the statistics of site {name!r}",
+            )
+            check_statistics(member, own)
+            return own
+
+        collected = roll.ask(ask, "collecting statistics")
+        embedder = next(iter(members.values())).description.embedder
+        known = KnownStatistics(self.folder / "statistics", embedder)
+        notes = [note for name, own in collected.items() for note in known.keep(name, own)]
+        asking = [key for name in collected for key in members[name].machines]
+        pools = pool_for(asking, known.all())
+        kept = self._send_pools(roll, sites, members, pools)
+        return Outcome(
+            [members[name] for name in roll.present],
+            {},
+            [key for key in asking if key not in pools.of],
+            [*notes, *pools.notes],
+            [name for name, accepted in kept.items() if not accepted],
+            dict(roll.lost),
+        )
+
+    def _send_pools(
+        self,
+        roll: Roll,
+        sites: Mapping[str, SiteHandle],
+        members: Mapping[str, Member],
+        pools: Pools,
+    ) -> dict[str, bool]:
+        """Send each site the pools for its machines; return whether each keeps them."""
+
+        def send(name: str) -> bool:
+            own = {key: pools.of[key] for key in members[name].machines if key in pools.of}
+            if not own:
+                return True
+            return _accepted(sites[name].accept_pools(pools_message(own)), members[name])
+
+        return roll.ask(send, "sending the pools")
+
     def _register(
-        self, roll: Roll, sites: Mapping[str, SiteHandle], algorithm: Algorithm
+        self,
+        roll: Roll,
+        sites: Mapping[str, SiteHandle],
+        algorithm: Algorithm,
+        sharing: Sharing,
     ) -> dict[str, Member]:
         """Ask every site what it has, and refuse what cannot be joined."""
         if not sites:
             raise FederationError("no site takes part; wanted at least one")
 
         def join(name: str) -> Member:
-            member = member_of(name, sites[name].describe(VERSION, algorithm), self.limits)
+            member = member_of(name, sites[name].describe(VERSION, algorithm, sharing), self.limits)
             check_registered(member, self.registry)
             return member
 
         members = roll.ask(join, "joining")
         check_members(list(members.values()))
-        check_consent(list(members.values()), algorithm)
+        check_consent(list(members.values()), algorithm, sharing)
         return members
 
     def _listed(
@@ -321,7 +391,7 @@ class Server:
                 if key not in group_of:
                     continue
                 classifier = classifiers[group_of[key]].to(device_of(self.device))
-                scores = score_machine(classifier, key, train[key], test.get(key, []))
+                scores = network_scores(classifier, key, train[key], test.get(key, []))
                 answer = sites[name].accept_scores({"key": list(key), **scores.message()})
                 kept &= _accepted(answer, member)
             return kept

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from thrum import storage
 from thrum.datasets.taking import takings_of, write_takings
-from thrum.embedders.base import Embedder
-from thrum.embedders.logmel import LogMel
+from thrum.embedders.base import Embedder, name_of
 from thrum.embedders.store import EmbeddingStore, embed_into
 from thrum.errors import DataError, ProtocolError
 from thrum.federation.brought import Brought
@@ -35,20 +34,25 @@ from thrum.federation.messages import (
     Message,
     Piece,
     ScoresQuestion,
+    Sharing,
     Split,
+    StatisticsQuestion,
     checked_name,
     parse,
     plain,
 )
-from thrum.privacy.mechanisms import release
+from thrum.federation.statistics import StatisticsStore, parse_statistics, released
+from thrum.privacy.mechanisms import LEAST_CLIPS, release
 from thrum.systems.embedding_sharing import (
+    Config,
+    EmbeddingSharing,
     IDClassifier,
-    MachineScores,
+    Moments,
+    NetworkScores,
     ScorePair,
-    fused,
-    local_scores,
-    local_whitened_scores,
-    score_machine,
+    mean_frames,
+    moments_of,
+    selected,
 )
 from thrum.systems.embedding_sharing.pool import Frames
 from thrum.training import device_of
@@ -74,8 +78,8 @@ class SiteScores:
     scores
         For each method, the scores of the test clips and the left-out scores of the training clips.
     id_accuracy
-        The share of its normal test clips (training clips where it has none) whose machine ID the
-        classifier names rightly; None without a classifier.
+        The share of its normal test clips whose machine ID the classifier names rightly; None without a
+        classifier, or without such clips.
     """
 
     key: MachineKey
@@ -87,7 +91,7 @@ class SiteScores:
     def test(self) -> Scores:
         """The scores of the test clips, one column a method."""
         columns = {method: pair.test for method, pair in self.scores.items()}
-        return Scores(self.clips, columns, "fused" if "fused" in columns else "local")
+        return Scores(self.clips, columns, selected(columns))
 
 
 class Site:
@@ -107,6 +111,8 @@ class Site:
         ``auto``, ``cpu`` or ``cuda``: where it embeds and scores.
     algorithm
         1: no embedding of a test clip leaves the site, whoever asks. 2: they may.
+    sharing
+        ``statistics``: no embedding leaves the site, whoever asks. ``embeddings``: they may.
     embeddings
         Where its clips are embedded already; None keeps what it embeds in its own folder.
     progress
@@ -127,12 +133,14 @@ class Site:
         *,
         device: str = "auto",
         algorithm: Algorithm = 1,
+        sharing: Sharing = "statistics",
         embeddings: EmbeddingStore | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.name = name
         self.machines = group_by_machine(clips)
         self.algorithm: Algorithm = algorithm
+        self.sharing: Sharing = sharing
         self.device = device_of(device)
         self.embedder = embedder.to(self.device)
         self.folder = folder
@@ -145,8 +153,8 @@ class Site:
         self._embeddings = (
             EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings
         )
-        self._logmel = EmbeddingStore(folder / "logmel")
         self._cutter = Cutter(folder / "fingerprint.key")
+        self._pools = StatisticsStore(folder / "pools")
         self._names = names_of(self.machines)
         for key in self.machines:
             for part in key:
@@ -158,13 +166,11 @@ class Site:
                 )
 
     def prepare(self) -> None:
-        """Compute what is not there yet: the embeddings of all clips, and their log-mel for comparison."""
+        """Compute the embeddings of all clips that are not there yet."""
         storage.private_folder(self.folder)
         clips = [clip for own in self.machines.values() for clip in own]
         if self._embeddings.missing(clips, self.embedder.settings):
             embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
-        if self._needs_logmel():
-            embed_into(self._logmel, clips, LogMel(), progress=self.progress)
         train = [clip for clip in clips if clip.split == "train"]
         write_takings(self.folder, takings_of(train))
         self._cutter.prepare()
@@ -172,12 +178,13 @@ class Site:
 
     # What leaves the site
 
-    def describe(self, protocol: Sequence[int], algorithm: int) -> Message:
+    def describe(
+        self, protocol: Sequence[int], algorithm: int, sharing: str = "embeddings"
+    ) -> Message:
         """Say which machines the site has, how many clips of each, and which embedder it uses."""
-        asked = {"protocol": protocol, "algorithm": algorithm}
+        asked = {"protocol": protocol, "algorithm": algorithm, "sharing": sharing}
         self.told = parse(Hello, asked, what="what the server says of the round")
         self.brought.begin()
-        first = next(iter(self.machines))
         message = plain(
             Description(
                 VERSION,
@@ -186,11 +193,12 @@ class Site:
                     for key in self.machines
                 ],
                 self.embedder.settings,
-                int(self.frames(self._clips(first, "train")[:1])[0].shape[1]),
+                self._dimensions(),
                 self.embedder.stack_frames,
                 self.embedder.stack_hop,
                 self.embedder.invertible,
                 self.algorithm,
+                self.sharing,
             )
         )
         embedder = type(self.embedder).__name__
@@ -232,6 +240,40 @@ class Site:
         )
         return message
 
+    def statistics(self) -> Message:
+        """Say how the clips of each machine vary: a count and a covariance, after they stand in the ledger.
+
+        A machine of fewer than `LEAST_CLIPS` training clips, or whose clips are all the same, is left out;
+        the log says so.
+        """
+        parse(StatisticsQuestion, {}, what="the question for statistics")
+        moments: dict[MachineKey, Moments] = {}
+        for key in self.machines:
+            train = self._clips(key, "train")
+            if len(train) < LEAST_CLIPS:
+                _log.warning(
+                    "%s has %d training clips: its statistics stay here, wanted at least %d",
+                    "/".join(key),
+                    len(train),
+                    LEAST_CLIPS,
+                )
+                continue
+            try:
+                moments[key] = moments_of(mean_frames(self._released(train)))
+            except DataError as error:
+                _log.warning("%s: %s", "/".join(key), error)
+        message = released(moments)
+        for own in message["machines"]:
+            content = own["axes"].tobytes() + json.dumps([own["count"], own["rest"]]).encode()
+            self.ledger.record(
+                "statistics",
+                f"{'/'.join(own['key'])}: how its training clips vary, no embedding",
+                clips=own["count"],
+                n_bytes=len(content),
+                sha256=storage.sha256_bytes(content),
+            )
+        return message
+
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
 
@@ -250,6 +292,20 @@ class Site:
 
         return self._kept("a classifier", keep)
 
+    def accept_pools(self, pools: Message) -> Message:
+        """Keep how the clips of the others vary, for each of the site's machines."""
+
+        def keep() -> str:
+            what = "the pools"
+            found = parse_statistics(pools, dimensions=self._dimensions(), what=what)
+            if strange := [key for key in found if key not in self.machines]:
+                raise ProtocolError(f"a pool for {'/'.join(strange[0])} came, not this site's")
+            self.brought.make_room()
+            self._pools.keep("all", found)
+            return f"pools for {len(found)} machines"
+
+        return self._kept("pools", keep)
+
     def accept_scores(self, scores: Message) -> Message:
         """Keep the scores that the server computed for one machine (Algorithm 2)."""
 
@@ -259,7 +315,7 @@ class Site:
             name, clips = "/".join(came.key), self.machines.get(came.key)
             if clips is None:
                 raise ProtocolError(f"scores of {name} were sent, which is not this site's")
-            own = MachineScores.parse(plain(came))
+            own = NetworkScores.parse(plain(came))
             wanted = len(self._clips(came.key, "train")), len(self._clips(came.key, "test"))
             sent = len(own.train_identified), len(own.test_identified)
             if sent != wanted:
@@ -280,8 +336,11 @@ class Site:
     # What stays
 
     def score(self) -> list[SiteScores]:
-        """Score the site's machines with all that it has: its own embeddings, and what came down."""
-        return [self._score_machine(key) for key in self.machines]
+        """Score the site's machines with all that it has, and keep it: the folder opens as a system."""
+        system = self.system()
+        scores = [self._score_machine(system, key) for key in self.machines]
+        system.save(self.folder)
+        return scores
 
     def frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the embeddings (T, D) of clips of this site, as they lie on its disk."""
@@ -291,45 +350,57 @@ class Site:
         """Return the training clips of one of the site's machines."""
         return self._clips(key, "train")
 
-    def _score_machine(self, key: MachineKey) -> SiteScores:
-        train, test = self._clips(key, "train"), self._clips(key, "test")
-        own = self.frames(train), self.frames(test)
-        scores = {"local": local_scores(*own), "local_whitened": local_whitened_scores(*own)}
-        if self._needs_logmel():
-            logmel = [[self._logmel.frames(clip) for clip in clips] for clips in (train, test)]
-            scores["local_logmel"] = local_scores(*logmel)
-        elif self.embedder.invertible:  # the embeddings are log-mel
-            scores["local_logmel"] = scores["local"]
-        shared, accuracy = self._shared_scores(key, *own), None
-        if shared is not None:
-            scores["collaborative"] = shared.collaborative
-            scores["fused"] = fused(shared, scores["local"], scores["local_whitened"])
-            accuracy = shared.accuracy([clip.label == "normal" for clip in test])
+    def system(self) -> EmbeddingSharing:
+        """Return all that the site knows of its machines, as what scores any clip of them from now on."""
+        classifier = self._classifier()
+        return EmbeddingSharing.of_site(
+            {key: self._released(self._clips(key, "train")) for key in self.machines},
+            config=replace(
+                classifier.config if classifier is not None else Config(),
+                embedder=name_of(self.embedder),
+            ),
+            pools=self._pools.read("all") if self._pools.names else {},
+            classifier=classifier,
+            device=str(self.device),
+        )
+
+    def _dimensions(self) -> int:
+        first = next(iter(self.machines))
+        return int(self.frames(self._clips(first, "train")[:1])[0].shape[1])
+
+    def _score_machine(self, system: EmbeddingSharing, key: MachineKey) -> SiteScores:
+        test = self._clips(key, "test")
+        scores, network = system.pairs(key, self._released(test), received=self._received(key))
+        accuracy = None
+        if network is not None:
+            accuracy = network.accuracy([clip.label == "normal" for clip in test])
         return SiteScores(key, test, scores, accuracy)
 
-    def _shared_scores(
-        self, key: MachineKey, train: Sequence[Frames], test: Sequence[Frames]
-    ) -> MachineScores | None:
-        """Return what the collaboration says of a machine; None where it says nothing."""
-        if self._received_path(key).exists():
-            return MachineScores.parse(storage.read_json(self._received_path(key)))
+    def _released(self, clips: Sequence[Clip]) -> list[Frames]:
+        return [release(frames) for frames in self.frames(clips)]
+
+    def _received(self, key: MachineKey) -> NetworkScores | None:
+        """Return the scores that the server computed for a machine (Algorithm 2)."""
+        path = self._received_path(key)
+        return NetworkScores.parse(storage.read_json(path)) if path.exists() else None
+
+    def _classifier(self) -> IDClassifier | None:
+        """Return the classifier that the server sent for the site's machines (Algorithm 1)."""
         for folder in sorted((self.folder / "classifiers").glob("*")):
-            classifier = IDClassifier.load(folder).to(self.device)
-            if key in classifier.keys:
-                released = [[release(frames) for frames in clips] for clips in (train, test)]
-                return score_machine(classifier, key, *released)
+            classifier = IDClassifier.load(folder)
+            if any(key in classifier.keys for key in self.machines):
+                return classifier
         return None
 
     def _clips(self, key: MachineKey, split: str) -> list[Clip]:
         return [clip for clip in self.machines[key] if clip.split == split]
 
-    def _needs_logmel(self) -> bool:
-        """Whether log-mel is to be computed beside the embeddings: they are another thing, of sound."""
-        heard = all(clip.row is None for own in self.machines.values() for clip in own)
-        return heard and not isinstance(self.embedder, LogMel)
-
     def _pieces(self, split: Split) -> dict[str, tuple[Piece, list[Clip]]]:
         """Cut the clips of a split into pieces of one machine ID each; by fingerprint, and cut once."""
+        if self.sharing != "embeddings":
+            raise ProtocolError(
+                f"the server asked for embeddings; only statistics leave site {self.name!r}"
+            )
         if split not in _SPLITS[self.algorithm]:
             raise ProtocolError(
                 f"the server asked for the {split!r} clips; under Algorithm {self.algorithm} only "

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from thrum import audio
 from thrum.detectors.threshold import calibrations
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.evaluation.report import Departures, EmbeddingMaps, Report, write_report
-from thrum.federation.inprocess import METHODS, Simulation
+from thrum.evaluation.table import Result, summary
+from thrum.federation.inprocess import Simulation
 from thrum.federation.site import Site, SiteScores
-from thrum.systems.embedding_sharing import IDClassifier
+from thrum.systems.embedding_sharing import ALONE, METHODS, IDClassifier, selected
 from thrum.systems.embedding_sharing.pool import MachineKey
 from thrum.types import Clip, Scores
 
@@ -34,7 +36,7 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
     common = set.intersection(*(set(own.scores) for own in simulation.scores))
     methods = [method for method in METHODS if method in common]
     owner = {key: site for site in simulation.sites for key in site.machines}
-    selected = "fused" if "fused" in methods else "local"
+    chosen = selected(methods)
     path = folder / "report.html"
     write_report(
         path,
@@ -43,7 +45,7 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
             scores=Scores(
                 [clip for own in tested for clip in own.clips],
                 {m: np.concatenate([own.scores[m].test for own in tested]) for m in methods},
-                selected,
+                chosen,
             ),
             training_scores=Scores(
                 [
@@ -55,19 +57,20 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
                     m: np.concatenate([own.scores[m].left_out for own in simulation.scores])
                     for m in methods
                 },
-                selected,
+                chosen,
             ),
             calibrations=calibrations(
-                {own.key: own.scores[selected].left_out for own in simulation.scores}
+                {own.key: own.scores[chosen].left_out for own in simulation.scores}
             ),
             seed=int(simulation.settings["seed"]),
-            baseline="local",
+            baseline=_best_alone(simulation.results),
             facts=_facts(simulation),
             id_accuracy={own.key: own.id_accuracy for own in tested if own.id_accuracy is not None},
             sound=lambda clip: _sound(clip, owner[clip.machine_key]),
             maps=_maps(tested, owner, simulation.classifiers),
             departures=[row for site in simulation.sites for row in _departures(site)],
-            invertible=simulation.sites[0].embedder.invertible,
+            invertible=simulation.sites[0].embedder.invertible
+            and simulation.settings["sharing"] == "embeddings",
             settings=simulation.settings,
             versions={name: version(name) for name in PACKAGES}
             | {"python": platform.python_version()},
@@ -76,14 +79,26 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
     return path
 
 
+def _best_alone(results: Sequence[Result]) -> str:
+    """Return what a site alone does best, by mean AUC: the honest thing to compare with."""
+    means = {row.method: row.auc for row in summary(results) if row.machine is None}
+    return max(ALONE, key=lambda method: means.get(method) or 0.0)
+
+
 def _facts(simulation: Simulation) -> dict[str, str]:
     settings = simulation.settings
     return {
         "data": "/".join(Path(settings["data"]).parts[-2:]),
         "sites": str(len(simulation.sites)),
         "embedder": type(simulation.sites[0].embedder).__name__,
-        "algorithm": str(settings["algorithm"]),
+        "shared": _shared(settings),
     }
+
+
+def _shared(settings: Mapping[str, Any]) -> str:
+    if settings["sharing"] == "statistics":
+        return "statistics"
+    return f"embeddings, Algorithm {settings['algorithm']}"
 
 
 def _sound(clip: Clip, site: Site) -> Recording | LogMel:

@@ -1,8 +1,8 @@
 """The one gate through which everything passes that leaves a site.
 
-`release` is called for every embedding a site sends, in a simulation as in a deployment, so that what is
-measured is what is deployed. Today it only rounds to half precision and refuses what is not an embedding;
-mechanisms that add noise or project belong here.
+`release` is called for every embedding a site sends, `release_statistics` for every covariance, in a
+simulation as in a deployment, so that what is measured is what is deployed. Today they only round and refuse
+what is not what it should be; mechanisms that add noise or project belong here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from thrum.errors import ProtocolError
 
 RELEASED_DTYPE = np.float16
 """Half precision halves what is sent and stored; embeddings lose 0.05 % of a value at most."""
+
+LEAST_CLIPS = 5
+"""Of a machine whose statistics may leave: two clips' covariance *is* their difference. Ours."""
 
 
 def release(embeddings: NDArray[Any]) -> NDArray[np.float16]:
@@ -37,3 +40,23 @@ def release(embeddings: NDArray[Any]) -> NDArray[np.float16]:
     if not np.isfinite(released).all():
         raise ProtocolError("refused to send embeddings with values that are NaN or beyond 65504")
     return released
+
+
+def release_statistics(count: int, axes: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the form in which how a machine's clips vary, axes (R, D), may leave the site.
+
+    Raises
+    ------
+    ProtocolError
+        Where it is of fewer than `LEAST_CLIPS` clips, or not such axes, or holds values that are not finite.
+    """
+    if count < LEAST_CLIPS:
+        raise ProtocolError(
+            f"refused to let statistics of {count} clips leave the site, wanted at least {LEAST_CLIPS}: "
+            f"of fewer, they would give the clips' differences away"
+        )
+    if axes.ndim != 2 or axes.shape[1] < 2 or len(axes) > min(count - 1, axes.shape[1]):
+        raise ProtocolError(f"refused to send statistics of shape {axes.shape} of {count} clips")
+    if not np.isfinite(axes).all():
+        raise ProtocolError("refused to send statistics with values that are NaN or infinite")
+    return np.ascontiguousarray(axes, dtype=np.float32)

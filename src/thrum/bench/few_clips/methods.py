@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from thrum.bench.few_clips.draws import Situation
-from thrum.detectors.knn import KNN
 from thrum.detectors.mahalanobis import Mahalanobis
-from thrum.systems.embedding_sharing.scoring import local_scores, local_whitened_scores
-from thrum.systems.embedding_sharing.whitening import Whitening
+from thrum.systems.embedding_sharing.moments import Moments, moments_of, pooled
+from thrum.systems.embedding_sharing.pool import MachineKey
+from thrum.systems.embedding_sharing.scoring import (
+    local_scores,
+    local_whitened_scores,
+    pool_scores,
+    statistics_scores,
+)
+from thrum.systems.embedding_sharing.trust import says
 from thrum.types import Clip
 
 Frames = NDArray[np.floating[Any]]
@@ -27,25 +32,34 @@ def scores_of(now: Situation, mean_of: FramesOf) -> Mapping[str, NDArray[np.floa
     `mean_of` gives the mean frame (1, D) of a clip.
     """
     own, test = ([mean_of(clip) for clip in clips] for clips in (now.own, now.test))
-    pool = [np.concatenate([mean_of(clip) for clip in clips]) for clips in now.others.values()]
     means, asked = np.concatenate(own), np.concatenate(test)
-    return {
+    found = {
         "local": local_scores(own, test).test,
         "local_whitened": local_whitened_scores(own, test).test,
         "mahalanobis": Mahalanobis().fit(means).anomaly_score(asked),
-        "pool": _pool_scores(means, asked, pool),
     }
+    others = {key: [mean_of(clip) for clip in clips] for key, clips in now.others.items()}
+    pool = pool_of(others)
+    if pool is not None:
+        found["pool"] = pool_scores(own, test, pool).test
+        found["statistics"] = statistics_scores(own, test, pool).test
+    return found
 
 
-METHODS = ("local", "local_whitened", "mahalanobis", "pool")
+METHODS = ("local", "local_whitened", "mahalanobis", "pool", "statistics")
 
 
-def _pool_scores(own: Frames, test: Frames, pool: Sequence[Frames]) -> NDArray[np.float64]:
-    """Score by k-NN on mean frames that are whitened by the others' covariance alone."""
-    whitening = Whitening(own.shape[1]).fit_within(pool)
-    with torch.inference_mode():
-        mapped = [
-            whitening(torch.from_numpy(vectors.astype(np.float32))).numpy()
-            for vectors in (own, test)
-        ]
-    return KNN().fit(mapped[0]).anomaly_score(mapped[1])
+def pool_of(others: Mapping[MachineKey, Sequence[Frames]]) -> Moments | None:
+    """Return the pool that a server would make of the others' mean frames (1, D): by how far each has a say.
+
+    Machines with one clip have no covariance. What a site would not send, of fewer clips than it must have,
+    takes part here: the curve is about what sharing is worth.
+    """
+    moments = {
+        key: moments_of(np.concatenate(clips)) for key, clips in others.items() if len(clips) > 1
+    }
+    if not moments:
+        return None
+    weights = {key: say.weight for key, say in says(moments).items()}
+    named = [key for key, weight in weights.items() if weight > 0]
+    return pooled([moments[key] for key in named], weights=[weights[key] for key in named])

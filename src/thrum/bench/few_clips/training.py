@@ -23,18 +23,15 @@ from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
     IDClassifier,
+    MachineScorer,
+    Network,
     train_classifier,
 )
-from thrum.systems.embedding_sharing.scoring import (
-    SharedScorer,
-    fused,
-    local_scores,
-    local_whitened_scores,
-)
+from thrum.systems.embedding_sharing.system import pools_of_others
 from thrum.training import device_of
 from thrum.types import Progress
 
-CLASSIFIER_METHODS = ("network", "collaborative", "fused")
+CLASSIFIER_METHODS = ("network", "fused")
 JOINS_METHODS = ("joins",)
 AUTOENCODER_METHODS = AutoencoderBaseline.methods
 
@@ -102,13 +99,10 @@ def classifier_scores(
     own, test = ([frames_of(clip) for clip in clips] for clips in (now.own, now.test))
     pool = {key: [frames_of(clip) for clip in clips] for key, clips in now.others.items()}
     classifier = classifiers.trained_on({**pool, now.key: own}, seed=seed, progress=progress)
-    shared = SharedScorer(classifier, now.key).fit(own).score(test)
-    local, whitened = local_scores(own, test), local_whitened_scores(own, test)
-    return {
-        "network": shared.parts["network"].test,
-        "collaborative": shared.collaborative.test,
-        "fused": fused(shared, local, whitened).test,
-    }
+    others = pools_of_others({**pool, now.key: own})[now.key]
+    scorer = MachineScorer(pool=others, network=Network(classifier, now.key)).fit(own)
+    pairs, _ = scorer.score(test)
+    return {name: pairs[name].test for name in CLASSIFIER_METHODS}
 
 
 def joins_scores(

@@ -156,9 +156,11 @@ class RemoteSite:
         self._proxy = proxy
         self._answer_seconds = answer_seconds
 
-    def describe(self, protocol: Sequence[int], algorithm: int) -> Message:
+    def describe(
+        self, protocol: Sequence[int], algorithm: int, sharing: str = "embeddings"
+    ) -> Message:
         """Ask which machines the site has and which embedder it uses."""
-        return self._ask("describe", protocol=list(protocol), algorithm=algorithm)
+        return self._ask("describe", protocol=list(protocol), algorithm=algorithm, sharing=sharing)
 
     def manifest(self, split: str) -> Message:
         """Ask which pieces of embeddings there are."""
@@ -167,6 +169,14 @@ class RemoteSite:
     def chunk(self, split: str, fingerprint: str) -> Message:
         """Ask for one piece."""
         return self._ask("chunk", split=split, fingerprint=fingerprint)
+
+    def statistics(self) -> Message:
+        """Ask how the clips of each machine vary."""
+        return self._ask("statistics")
+
+    def accept_pools(self, pools: Message) -> Message:
+        """Send down how the clips of others vary."""
+        return self._ask("accept_pools", pools=pools)
 
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Send the ID classifier down."""
@@ -261,7 +271,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         quorum=settings.quorum,
         progress=ProgressLog(settings.out),
     )
-    outcome = server.collaborate(sites, algorithm=settings.algorithm)
+    outcome = server.collaborate(sites, algorithm=settings.algorithm, sharing=settings.sharing)
     return {
         "sites": {
             member.name: ["/".join(key) for key in member.machines] for member in outcome.members
@@ -269,7 +279,10 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         "classifiers": list(outcome.classifiers),
         "alone": ["/".join(key) for key in outcome.alone],
         "notes": [
-            *notes_of(outcome.alone, invertible=outcome.members[0].invertible),
+            *notes_of(
+                outcome.alone,
+                invertible=outcome.members[0].invertible and settings.sharing == "embeddings",
+            ),
             *outcome.notes,
         ],
     }

@@ -51,6 +51,7 @@ def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Si
         settings.out,
         device=settings.device,
         algorithm=settings.algorithm,
+        sharing=settings.sharing,
         progress=progress,
     )
 
@@ -152,8 +153,11 @@ def take_part(
         f"refused what the server sent: {text}; what an earlier round brought, if one did, stays in force"
         for text in site.refused
     ]
-    without = [own.key for own in scores if "collaborative" not in own.scores]
-    notes = notes_of([] if refused else without, invertible=site.embedder.invertible)
+    without = [own.key for own in scores if "pool" not in own.scores]
+    notes = notes_of(
+        [] if refused else without,
+        invertible=site.embedder.invertible and settings.sharing == "embeddings",
+    )
     return results, [*refused, *notes]
 
 

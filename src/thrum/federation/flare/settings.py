@@ -14,7 +14,7 @@ from typing import TypeVar
 from thrum import config, storage
 from thrum.errors import ConfigError, UsageError
 from thrum.federation.members import Limits
-from thrum.federation.messages import Algorithm, MachineKey, checked_name
+from thrum.federation.messages import Algorithm, MachineKey, Sharing, checked_name
 from thrum.systems.embedding_sharing import Config
 
 VARIABLE = "THRUM_ROUND_SETTINGS"
@@ -41,6 +41,8 @@ class SiteSettings:
         ``auto``, ``cpu`` or ``cuda``: where the site embeds and scores.
     algorithm
         What the site allows. 1: no embedding of a test clip leaves it. 2: they may.
+    sharing
+        What the site allows. ``statistics``: no embedding leaves it. ``embeddings``: they may.
     labels, normal, anomaly
         What says which recordings are normal, as `thrum.open_dataset` has it.
     clip_seconds, hop_seconds
@@ -54,6 +56,7 @@ class SiteSettings:
     layout: str | None = None
     device: str = "auto"
     algorithm: Algorithm = 1
+    sharing: Sharing = "statistics"
     labels: Path | None = None
     normal: tuple[str, ...] = ()
     anomaly: tuple[str, ...] = ()
@@ -73,6 +76,8 @@ class ServerSettings:
         For each site the machines that it may speak for, as ``machine/machine_id``.
     algorithm
         1: the classifier goes down. 2: the test embeddings come up and the scores go down.
+    sharing
+        What the round is about: ``statistics``, or ``embeddings`` and the ID classifier.
     seed, device, per_machine_type, config
         As `thrum.federation.server.Server` has them.
     answer_seconds
@@ -86,6 +91,7 @@ class ServerSettings:
     out: Path
     registry: dict[str, tuple[str, ...]]
     algorithm: Algorithm = 1
+    sharing: Sharing = "statistics"
     seed: int = 0
     device: str = "auto"
     per_machine_type: bool = False

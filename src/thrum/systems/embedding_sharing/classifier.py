@@ -83,7 +83,6 @@ class Member(nn.Module):
         super().__init__()
         size = config.embedding_size
         self.frame_whitening = Whitening(shape.dimensions)
-        self.clip_whitening = Whitening(shape.dimensions)
         self.network: nn.Module = (
             MobileFaceNet(shape.frames, shape.dimensions, embedding_size=size)
             if config.form == "image"
@@ -145,15 +144,6 @@ class IDClassifier:
         return embedded
 
     @torch.inference_mode()
-    def mean_frames(self, member: Member, clips: Sequence[Frames]) -> NDArray[np.float32]:
-        """Return the mean frame of each clip, whitened, (B, D)."""
-        device = member.loss.anchors.device
-        means = [np.asarray(frames, np.float32).mean(axis=0) for frames in clips]
-        stacked = np.reshape(np.asarray(means, np.float32), (len(means), self.shape.dimensions))
-        whitened: Tensor = member.clip_whitening(torch.from_numpy(stacked).to(device))
-        return whitened.cpu().numpy()
-
-    @torch.inference_mode()
     def cosines(
         self, member: Member, embedded: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float64]:
@@ -180,8 +170,6 @@ class IDClassifier:
         try:
             for member in self.members:
                 self.cosines(member, self.embed(member, [frames]))
-                if not np.isfinite(self.mean_frames(member, [frames])).all():
-                    raise ThrumError("its whitening gives values that are not finite")
         except (ThrumError, RuntimeError, ValueError) as error:
             raise ProtocolError(
                 f"the classifier does not work on the embeddings here: {error}"

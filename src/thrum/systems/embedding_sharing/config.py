@@ -55,9 +55,6 @@ class Config:
         Mix pairs of inputs, their margins in proportion. Ours, off in the paper's form.
     detector, neighbours
         The anomaly detector on each machine's embeddings and its k (section V-B: k-NN, 2).
-    linear
-        Also score by the detector on the clip's mean embedding, whitened by the pool's covariance within
-        machine IDs; the higher of the two standardised scores counts. Ours.
     training
         ``pooled``: on the embeddings of all sites, as the paper proposes. What it is held against, for the
         bench, in one process: ``fedavg``, weights averaged over sites (sections III-B and IV-B; FedProx
@@ -88,7 +85,6 @@ class Config:
     mixup: bool = False
     detector: str = "knn"
     neighbours: int = 2
-    linear: bool = False
     training: Training = "pooled"
     local_steps: int = 1
     local_learning_rate: float = 1.0
@@ -139,7 +135,6 @@ PRESETS = {
         batch_size=64,
         schedule="cosine",
         mixup=True,
-        linear=True,
     ),
 }
 """``paper``: as printed, with the best of its four embedders. ``compact``: what we recommend, and the default

@@ -185,5 +185,3 @@ def _fit_whitening(
         whitening.fit_within(frames).scale_to_unit(np.concatenate(frames)[::10])
     else:
         whitening.fit_variances(np.concatenate(frames))
-    means = [np.stack([clip.mean(axis=0, dtype=np.float64) for clip in own]) for own in by_class]
-    member.clip_whitening.fit_within(means)

@@ -1,57 +1,59 @@
-"""Embedding sharing in one place: the centralised form of the collaboration, as a System."""
+"""Embedding sharing as a System: all machines in one place, or what one site knows after a round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from thrum import storage
 from thrum.embedders.base import Embedder, create_embedder
 from thrum.embedders.store import EmbeddingStore, embed_into
-from thrum.errors import NotFittedError
+from thrum.errors import DataError, NotFittedError
 from thrum.privacy.mechanisms import release
 from thrum.systems.base import System
 from thrum.systems.embedding_sharing.classifier import IDClassifier
-from thrum.systems.embedding_sharing.config import Config
+from thrum.systems.embedding_sharing.config import Config as Settings
 from thrum.systems.embedding_sharing.fitting import train_classifier
+from thrum.systems.embedding_sharing.moments import Moments, moments_of, pooled
+from thrum.systems.embedding_sharing.network_scores import Network, NetworkScores
 from thrum.systems.embedding_sharing.pool import FramePool, Frames, MachineKey
-from thrum.systems.embedding_sharing.scoring import (
-    SharedScorer,
-    fused,
-    local_scores,
-    local_whitened_scores,
-)
+from thrum.systems.embedding_sharing.scoring import MachineScorer, selected
+from thrum.systems.embedding_sharing.statistics import ScorePair, mean_frames
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
-METHODS = ("local", "local_whitened", "collaborative", "fused")
-
 
 class EmbeddingSharing(System):
-    """What the sites and the server do together, with all clips in one place.
+    """What sites and server do together.
 
-    The scores offered are ``local`` (k-NN on a machine's own mean embedding), ``local_whitened`` (the same
-    after whitening by its own clips), ``collaborative`` (the ID classifier's) and ``fused`` (all of
-    these), which is selected.
+    `fit` has all clips in one place: every machine is scored with the covariance of the *others*, and with
+    the ID classifier of all. A site after a round is the same object with its own machines alone, and with
+    what the server sent (`of_site`). The scores offered are those of
+    `thrum.systems.embedding_sharing.scoring.METHODS` that there are.
     """
 
     name = "embedding-sharing"
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[Settings]] = Settings
+
+    frames_: dict[MachineKey, list[Frames]]
+    pools_: dict[MachineKey, Moments]
+    classifier_: IDClassifier | None
 
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Embed the training clips, train the ID classifier, and keep each machine's embeddings."""
         groups = group_by_machine(clips)
         embedder = self._embedder([clip for own in groups.values() for clip in own])
-        self.frames_: dict[MachineKey, Sequence[Frames]] = {
-            key: self._frames(own) for key, own in groups.items()
-        }
-        self.classifier_ = train_classifier(
-            FramePool(self.frames_),
+        frames = {key: self._frames(own) for key, own in groups.items()}
+        classifier = train_classifier(
+            FramePool(frames),
             self.config,
             stack_frames=embedder.stack_frames,
             stack_hop=embedder.stack_hop,
@@ -60,59 +62,123 @@ class EmbeddingSharing(System):
             checkpoint=self.folder and self.folder / "training.safetensors",
             progress=self.progress,
         )
-        return self
+        return self._know(frames, pools_of_others(frames), classifier)
+
+    @classmethod
+    def of_site(
+        cls,
+        frames: Mapping[MachineKey, Sequence[Frames]],
+        *,
+        config: Settings,
+        pools: Mapping[MachineKey, Moments] | None = None,
+        classifier: IDClassifier | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Return what a site knows: its own training clips (T, D), released, and what came from the server.
+
+        Parameters
+        ----------
+        frames
+            Of its own machines.
+        config
+            The settings of the round; its embedder is the site's.
+        pools
+            For each of its machines, the covariance of the others'.
+        classifier
+            The ID classifier (Algorithm 1).
+        """
+        site = cls(config, device=device)
+        return site._know(frames, pools or {}, classifier)
 
     def score(self, clips: Iterable[Clip]) -> Scores:
-        """Score clips of the machine IDs that were learnt."""
+        """Score clips of the machine IDs that were learnt; `selected` is what every one of them has."""
         clips = list(clips)
         self._require_learnt(clips)
-        columns = {method: np.zeros(len(clips)) for method in METHODS}
-        classifier = self.classifier_.to(device_of(self.device))
+        columns: dict[str, NDArray[np.float64]] = {}
         for key, rows in rows_by_machine(clips).items():
-            train, test = self.frames_[key], self._frames([clips[row] for row in rows])
-            shared = SharedScorer(classifier, key).fit(train).score(test)
-            local, whitened = local_scores(train, test), local_whitened_scores(train, test)
-            columns["local"][rows] = local.test
-            columns["local_whitened"][rows] = whitened.test
-            columns["collaborative"][rows] = shared.collaborative.test
-            columns["fused"][rows] = fused(shared, local, whitened).test
-        return Scores(clips, columns, "fused")
+            pairs, _ = self._scorer(key).score(self._frames([clips[row] for row in rows]))
+            for method, pair in pairs.items():
+                columns.setdefault(method, np.full(len(clips), np.nan))[rows] = pair.test
+        common = {name: own for name, own in columns.items() if not np.isnan(own).any()}
+        return Scores(clips, common, selected(common or self._methods()))
+
+    def pairs(
+        self, key: MachineKey, frames: Sequence[Frames], *, received: NetworkScores | None = None
+    ) -> tuple[dict[str, ScorePair], NetworkScores | None]:
+        """Score released embeddings (T, D) of one machine ID; see `MachineScorer.score`."""
+        return self._scorer(key).score(frames, received=received)
 
     @property
     def machine_keys(self) -> list[MachineKey]:
         """The machine IDs that were learnt, sorted."""
-        return sorted(self._trained_frames())
-
-    def save(self, folder: Path) -> None:
-        """Write the classifier, and the machines' embeddings to compare with."""
-        frames = self._trained_frames()
-        tensors, lengths = {}, {}
-        for number, key in enumerate(self.machine_keys):
-            tensors[str(number)] = torch.from_numpy(np.concatenate(list(frames[key])))
-            lengths[str(number)] = [len(clip) for clip in frames[key]]
-        keys = [list(key) for key in self.machine_keys]
-        storage.save_state(folder, tensors, {"keys": keys, "lengths": lengths}, name="embeddings")
-        self.classifier_.save(folder, system=self.name, seed=self.seed)
-
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
-        """Read what `save` wrote."""
-        tensors, description = storage.load_state(folder, name="embeddings")
-        classifier = IDClassifier.load(folder)
-        system = cls(classifier.config, device=device)
-        system.classifier_ = classifier
-        system.frames_ = {
-            (machine, machine_id): np.split(
-                tensors[str(number)].numpy(), np.cumsum(description["lengths"][str(number)])[:-1]
-            )
-            for number, (machine, machine_id) in enumerate(description["keys"])
-        }
-        return system
-
-    def _trained_frames(self) -> dict[MachineKey, Sequence[Frames]]:
-        if not hasattr(self, "classifier_"):
+        if not hasattr(self, "frames_"):
             raise NotFittedError("EmbeddingSharing was asked for scores before fit")
-        return self.frames_
+        return sorted(self.frames_)
+
+    @property
+    def wants_held_out(self) -> bool:
+        """No: networks are cross-fitted, or their scores are not the selected ones."""
+        return False
+
+    def left_out_scores(self) -> dict[MachineKey, NDArray[np.float64]]:
+        """Return, by machine ID, the selected score (N,) of each training clip as if it had not been there.
+
+        None of a machine ID with one training clip.
+        """
+        chosen = selected(self._methods())
+        found = {}
+        for key in self.machine_keys:
+            left_out = self._scorer(key).left_out(chosen)
+            found[key] = left_out if len(left_out) > 1 else np.zeros(0)
+        return found
+
+    def adapted(
+        self, key: MachineKey, *, dropped: Sequence[int] = (), added: Sequence[Clip] = ()
+    ) -> Self:
+        """Return the same with other training clips of a machine ID; see `System.adapted`.
+
+        Blend, detectors and left-out scores are made anew; the classifier and the pool stay. With a
+        classifier, clips that no network has seen make it unclear which network had left out which clip:
+        the score of the statistics is selected from then on.
+        """
+        self._require_learnt([*added])
+        kept = [own for place, own in enumerate(self.frames_[key]) if place not in set(dropped)]
+        if added:
+            kept += self._frames(list(added))
+        if not kept:
+            raise DataError(f"{'/'.join(key)} would have no normal clip left: add some first")
+        other = copy.copy(self)
+        return other._know({**self.frames_, key: kept}, self.pools_, None)
+
+    def _know(
+        self,
+        frames: Mapping[MachineKey, Sequence[Frames]],
+        pools: Mapping[MachineKey, Moments],
+        classifier: IDClassifier | None,
+    ) -> Self:
+        self.frames_ = {
+            key: list(own) if classifier is not None else list(mean_frames(own)[:, None, :])
+            for key, own in frames.items()
+        }  # without a network, nothing but the means is asked for
+        self.pools_ = dict(pools)
+        self.classifier_ = classifier
+        self._scorers: dict[MachineKey, MachineScorer] = {}
+        return self
+
+    def _methods(self) -> list[str]:
+        """Return the methods that every machine ID has."""
+        per_key = [list(self._scorer(key).methods) for key in self.machine_keys]
+        return [name for name in per_key[0] if all(name in own for own in per_key)]
+
+    def _scorer(self, key: MachineKey) -> MachineScorer:
+        """Return what scores a machine ID, fitted when it is first asked for."""
+        if key not in self._scorers:
+            classifier, network = self.classifier_, None
+            if classifier is not None and key in classifier.keys:
+                network = Network(classifier.to(device_of(self.device)), key)
+            scorer = MachineScorer(pool=self.pools_.get(key), network=network)
+            self._scorers[key] = scorer.fit(self.frames_[key])
+        return self._scorers[key]
 
     def _embedder(self, clips: Sequence[Clip]) -> Embedder:
         stored = bool(clips) and clips[0].row is not None
@@ -121,8 +187,63 @@ class EmbeddingSharing(System):
 
     def _frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the released embeddings (T, D) of clips, from the run's folder where they are there."""
-        embedder = self._embedder(clips)
-        with TemporaryDirectory(prefix="thrum-") as temporary:
-            store = EmbeddingStore((self.folder or Path(temporary)) / "embeddings")
-            embed_into(store, clips, embedder, progress=self.progress)
+        with self._store() as store:
+            embed_into(store, clips, self._embedder(clips), progress=self.progress)
             return [np.array(release(store.frames(clip))) for clip in clips]
+
+    @contextmanager
+    def _store(self) -> Iterator[EmbeddingStore]:
+        if self.folder is not None:
+            yield EmbeddingStore(self.folder / "embeddings")
+            return
+        with TemporaryDirectory(prefix="thrum-") as temporary:
+            yield EmbeddingStore(Path(temporary) / "embeddings")
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        machines = []
+        for number, key in enumerate(self.machine_keys):
+            frames, pool = self.frames_[key], self.pools_.get(key)
+            tensors[f"frames.{number}"] = torch.from_numpy(np.concatenate(frames))
+            if pool is not None:
+                tensors[f"pool.{number}"] = torch.from_numpy(pool.axes)
+            told = None if pool is None else [pool.count, pool.rest]
+            machines.append([list(key), [len(clip) for clip in frames], told])
+        described: dict[str, Any] = {"machines": machines, "classifier": None}
+        if self.classifier_ is not None:
+            state, described["classifier"] = self.classifier_.message()
+            tensors |= {f"classifier.{name}": torch.from_numpy(v) for name, v in state.items()}
+        return tensors, described
+
+    def _restore(self, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
+        frames: dict[MachineKey, list[Frames]] = {}
+        pools: dict[MachineKey, Moments] = {}
+        for number, ((machine, machine_id), lengths, told) in enumerate(described["machines"]):
+            key = (machine, machine_id)
+            whole = tensors[f"frames.{number}"].numpy()
+            frames[key] = np.split(whole, np.cumsum(lengths)[:-1])
+            if told is not None:
+                pools[key] = Moments(told[0], tensors[f"pool.{number}"].numpy(), told[1])
+        classifier = None
+        if described["classifier"] is not None:
+            prefix = "classifier."
+            state = {
+                name.removeprefix(prefix): value.numpy()
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+            classifier = IDClassifier.from_message(state, described["classifier"])
+        self._know(frames, pools, classifier)
+
+
+def pools_of_others(
+    frames: Mapping[MachineKey, Sequence[Frames]],
+) -> dict[MachineKey, Moments]:
+    """Return, for each machine ID, the pooled covariance of all others that have two clips or more."""
+    moments = {key: moments_of(mean_frames(own)) for key, own in frames.items() if len(own) > 1}
+    pools = {}
+    for key in frames:
+        others = [one for other, one in moments.items() if other != key]
+        if others:
+            pools[key] = pooled(others)
+    return pools

@@ -74,20 +74,6 @@ class Whitening(nn.Module):
         self._set_spectrum(mean, axes, variances, max(shrunk, 1e-12))
         return self
 
-    def fit_ledoit_wolf(self, vectors: Vectors) -> Self:
-        """Whiten by the covariance of few vectors (N, D), shrunk by Ledoit and Wolf's (2004) intensity."""
-        from sklearn.covariance import ledoit_wolf_shrinkage
-
-        mean = vectors.mean(axis=0, dtype=np.float64)
-        residuals = vectors - mean
-        intensity = 1.0  # of a single vector nothing can be measured
-        if len(vectors) > 1:
-            intensity = max(float(ledoit_wolf_shrinkage(residuals, assume_centered=True)), 1e-3)
-        axes, variances, total = _principal(residuals)
-        shrunk = intensity * total / len(mean)
-        self._set_spectrum(mean, axes, (1 - intensity) * variances, max(shrunk, 1e-12))
-        return self
-
     def scale_to_unit(self, vectors: Vectors) -> Self:
         """Scale all outputs by one number, so that `vectors` (N, D) come out with deviation one."""
         with torch.inference_mode():

@@ -1,0 +1,104 @@
+"""Distance to the nearest normal vectors, in units of how close to one another they lie themselves."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.detectors.base import Detector, Vectors
+from thrum.errors import DataError
+
+ROWS_AT_ONCE = 512  # bounds the matrix of distances
+TINIEST = 1e-12
+"""Where all are copies."""
+FEWEST = 3
+TINY = 1e-9
+"""Of the mean distance: copies of one recording lie at distance 0 and would make every ratio infinite."""
+
+
+class LocalDensity(Detector):
+    r"""Mean over the `neighbours` nearest normal vectors of
+
+    .. math:: d(x, r) \;/\; \frac1K \sum_{q \in N_K(r)} d(r, q)
+
+    that is of the distance to a normal vector over that vector's own mean distance to its K nearest: about
+    1 for a vector that lies among normal ones, wherever they are. A machine with several states, heard more
+    often in one than in another, has no single scale of distances. After Wilkinghoff et al., *Local
+    density-based anomaly score normalization for domain generalization* (2025), who divide in the same way.
+
+    With fewer than three normal vectors there are no neighbourhoods, and the plain distance counts.
+
+    Parameters
+    ----------
+    neighbours
+        How many normal vectors a vector is compared with.
+    own_neighbours
+        K: of how many its own neighbourhood consists.
+    """
+
+    def __init__(self, *, neighbours: int = 2, own_neighbours: int = 4) -> None:
+        self.neighbours = neighbours
+        self.own_neighbours = own_neighbours
+
+    def fit(self, X: Vectors) -> Self:
+        """Keep the normal vectors (N, D) and learn how close to one another they lie."""
+        X = self._checked(X)
+        if len(X) == 0:
+            raise DataError("LocalDensity wants at least one normal vector, got none")
+        self.vectors_ = X
+        distances = _distances(X, X)
+        np.fill_diagonal(distances, np.inf)
+        few = len(X) < FEWEST
+        self.spreads_ = np.ones(len(X)) if few else _spreads(distances, self.own_neighbours)
+        return self
+
+    def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
+        """Return the score (B,) of vectors (B, D)."""
+        self._require_fitted("vectors_")
+        X = self._checked(X)
+        scores = np.zeros(len(X))
+        for start in range(0, len(X), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            scores[rows] = self._ratios(_distances(X[rows], self.vectors_), self.spreads_)
+        return scores
+
+    def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Score the training vectors (N,), each as if its group (N,) had not been there, nor a neighbour."""
+        self._require_fitted("vectors_")
+        distances = _distances(self.vectors_, self.vectors_)
+        np.fill_diagonal(distances, np.inf)
+        scores = np.zeros(len(groups))
+        for group in np.unique(groups):
+            own = groups == group
+            if own.all():
+                continue
+            spreads = np.ones((~own).sum())
+            if len(groups) >= FEWEST and len(spreads) > 1:
+                spreads = _spreads(distances[np.ix_(~own, ~own)], self.own_neighbours)
+            scores[own] = self._ratios(distances[np.ix_(own, ~own)], spreads)
+        return scores
+
+    def _ratios(
+        self, distances: NDArray[np.float64], spreads: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the scores (B,) from distances (B, N) to vectors of spreads (N,)."""
+        k = min(self.neighbours, distances.shape[1])
+        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]  # (B, k)
+        ratios = np.take_along_axis(distances, nearest, axis=1) / spreads[nearest]
+        return np.asarray(ratios.mean(axis=1))
+
+
+def _distances(X: NDArray[np.float64], Y: NDArray[np.float64]) -> NDArray[np.float64]:
+    from sklearn.metrics import pairwise_distances
+
+    distances: NDArray[np.float64] = pairwise_distances(X, Y)
+    return distances
+
+
+def _spreads(distances: NDArray[np.float64], own_neighbours: int) -> NDArray[np.float64]:
+    """Return the mean distance (N,) of each vector to its nearest others."""
+    k = min(own_neighbours, len(distances) - 1)
+    spreads = np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
+    return np.asarray(np.maximum(spreads, max(TINY * spreads.mean(), TINIEST)))

@@ -1,0 +1,158 @@
+"""Scores of one machine's clips from their mean embeddings: alone, by the pool of the others, and by both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.detectors.knn import KNN
+from thrum.detectors.local_density import FEWEST, LocalDensity
+from thrum.errors import DataError
+from thrum.systems.embedding_sharing.blend import FOLDS, Blend
+from thrum.systems.embedding_sharing.moments import Moments
+from thrum.systems.embedding_sharing.pool import Frames
+
+Vectors = NDArray[np.floating[Any]]
+
+ENOUGH_CLIPS = 100
+GAIN_NEEDED = 0.1, 0.3
+NEARLY_ALL = 0.9
+MOST_OF_ITS_OWN = 0.4
+POOL_FLOOR = 0.1
+
+
+def mean_frames(clips: Sequence[Frames]) -> NDArray[np.float64]:
+    """Return the mean embedding (B, D) of clips (T, D)."""
+    return np.stack([frames.mean(axis=0, dtype=np.float64) for frames in clips])
+
+
+@dataclass(frozen=True)
+class ScorePair:
+    """Scores of one kind.
+
+    Parameters
+    ----------
+    left_out
+        Of the training clips (N,), each scored as if it had not been trained on.
+    test
+        Of the test clips (B,).
+    """
+
+    left_out: NDArray[np.float64]
+    test: NDArray[np.float64]
+
+
+class Local:
+    """k-NN on the mean embedding, two neighbours: what the paper's site does alone (section V-B)."""
+
+    def fit(self, own: Vectors) -> Self:
+        """Keep own mean embeddings (N, D)."""
+        self._detector = KNN().fit(own)
+        self.left_out_ = self._detector.left_out_score(np.arange(len(own)))
+        return self
+
+    def score(self, X: Vectors) -> NDArray[np.float64]:
+        """Score mean embeddings (B, D)."""
+        return self._detector.anomaly_score(X)
+
+
+class Whitened:
+    """`LocalDensity` after a `Blend`.
+
+    Test clips are scored after a map measured on *all* own clips; a training clip's left-out score comes
+    from one that was measured without its fold, (a, λ) being the same.
+
+    Parameters
+    ----------
+    pool
+        The covariance of the *other* machines; None is a site alone.
+    pool_only
+        Own clips say nothing of how clips vary: a = 1, λ = `POOL_FLOOR`.
+    """
+
+    def __init__(self, pool: Moments | None = None, *, pool_only: bool = False) -> None:
+        if pool_only and pool is None:
+            raise DataError("a pool is wanted to whiten by it alone")
+        self.pool = pool
+        self.pool_only = pool_only
+
+    def fit(self, own: Vectors) -> Self:
+        """Learn own mean embeddings (N, D)."""
+        own = np.asarray(own, np.float64)
+        if self.pool_only:
+            self.blend_ = Blend(self.pool).fixed(own, share=1.0, floor=POOL_FLOOR)
+        else:
+            self.blend_ = Blend(self.pool).fit(own)
+        self._detector = LocalDensity().fit(self.blend_(own))
+        everyone = np.arange(len(own))
+        self.left_out_ = self._detector.left_out_score(everyone)
+        fold = everyone % FOLDS
+        for number in (
+            np.unique(fold) if len(own) >= FEWEST else ()
+        ):  # fewer leave no map to measure
+            unseen = fold == number
+            seen = self.blend_.fixed(
+                own[~unseen], share=self.blend_.share_, floor=self.blend_.floor_
+            )
+            self.left_out_[unseen] = LocalDensity().fit(seen(own)).left_out_score(everyone)[unseen]
+        return self
+
+    def score(self, X: Vectors) -> NDArray[np.float64]:
+        """Score mean embeddings (B, D)."""
+        return self._detector.anomaly_score(self.blend_(X))
+
+
+class Statistics:
+    """The blend's score and the site's own, each over its mean left-out score, weighted.
+
+    The blend counts for w = min(a / 0.9, 1 − 0.4 min(1, N / 100)) · trust: with few clips it is nearly
+    everything; the more the blend itself takes from own clips (a small a), and the more there are, the
+    better the site's own covariance judges, and the two make different mistakes. Where the pool makes own
+    clips hardly likelier than no pool does, the others are machines of another kind, and trust falls to
+    nothing between 0.3 and 0.1 nats a clip and dimension (less with many clips: then what is alone is
+    likely, too). No anomaly and no test clip has a say. Ours: docs/statistics.md has what was tried.
+
+    Parameters
+    ----------
+    pool
+        The covariance of the *other* machines.
+    """
+
+    def __init__(self, pool: Moments) -> None:
+        self.pool = pool
+
+    def fit(self, own: Vectors, *, alone: Whitened | None = None) -> Self:
+        """Learn own mean embeddings (N, D); `alone` is the site's own score where it is fitted already."""
+        self.alone_ = alone or Whitened().fit(own)
+        self.blended_ = Whitened(self.pool).fit(own)
+        self.weight_ = self._weight(len(own))
+        self._scales = [_mean(part.left_out_) for part in (self.blended_, self.alone_)]
+        self.left_out_ = self._join(self.blended_.left_out_, self.alone_.left_out_)
+        return self
+
+    def score(self, X: Vectors) -> NDArray[np.float64]:
+        """Score mean embeddings (B, D)."""
+        return self._join(self.blended_.score(X), self.alone_.score(X))
+
+    def _weight(self, count: int) -> float:
+        if count == 1:  # nothing to judge the pool by, and nothing of its own
+            return 1.0
+        blend, plenty = self.blended_.blend_, count / ENOUGH_CLIPS
+        low, high = GAIN_NEEDED
+        trust = float(np.clip((blend.gain_ * (1 + plenty) - low) / (high - low), 0.0, 1.0))
+        return trust * min(blend.share_ / NEARLY_ALL, 1 - MOST_OF_ITS_OWN * min(1.0, plenty))
+
+    def _join(
+        self, blended: NDArray[np.float64], alone: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return (
+            self.weight_ * blended / self._scales[0] + (1 - self.weight_) * alone / self._scales[1]
+        )
+
+
+def _mean(scores: NDArray[np.float64]) -> float:
+    return float(scores.mean()) or 1.0

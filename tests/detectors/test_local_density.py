@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thrum.detectors.local_density import LocalDensity
+
+
+def test_by_hand() -> None:
+    """Normal at 0, 1, 3, 7 with two own neighbours: mean distances 2, 1.5, 2.5, 5."""
+    normal = np.array([[0.0], [1.0], [3.0], [7.0]])
+    detector = LocalDensity(neighbours=2, own_neighbours=2).fit(normal)
+    np.testing.assert_allclose(detector.spreads_, [2, 1.5, 2.5, 5])
+    np.testing.assert_allclose(detector.anomaly_score(np.array([[2.0]])), [(1 / 1.5 + 1 / 2.5) / 2])
+
+
+def test_states_of_different_spread_are_judged_by_their_own() -> None:
+    random = np.random.default_rng(0)
+    tight, wide = random.normal(size=(50, 4)), 1000 + 30 * random.normal(size=(50, 4))
+    detector = LocalDensity().fit(np.concatenate([tight, wide]))
+    odd, usual = detector.anomaly_score(np.stack([tight[0] + 15, wide[0] + 15]))
+    assert odd > 3 > usual
+
+
+@pytest.mark.parametrize("count", [3, 4, 12])
+def test_left_out_is_a_fit_without_it(count: int) -> None:
+    X = np.random.default_rng(1).normal(size=(count, 3))
+    left_out = LocalDensity().fit(X).left_out_score(np.arange(count))
+    for number in range(count):
+        without = np.delete(X, number, axis=0)
+        if len(without) < 3:  # where a fit of its own has too few for neighbourhoods
+            spread = np.linalg.norm(without[0] - without[1])
+            wanted = np.linalg.norm(X[number] - without, axis=1).mean() / spread
+        else:
+            wanted = LocalDensity().fit(without).anomaly_score(X[[number]])[0]
+        assert left_out[number] == pytest.approx(wanted)
+
+
+def test_groups_leave_together() -> None:
+    X = np.random.default_rng(2).normal(size=(12, 3))
+    groups = np.repeat(np.arange(4), 3)
+    found = LocalDensity().fit(X).left_out_score(groups)
+    wanted = LocalDensity().fit(X[3:]).anomaly_score(X[:3])
+    np.testing.assert_allclose(found[:3], wanted)
+
+
+def test_copies_of_one_recording_give_finite_scores() -> None:
+    X = np.ones((6, 3))
+    detector = LocalDensity().fit(X)
+    assert np.isfinite(detector.anomaly_score(np.array([[1.0, 1, 1], [5, 5, 5]]))).all()
+    assert (detector.left_out_score(np.arange(6)) == 0).all()
