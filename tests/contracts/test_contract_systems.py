@@ -19,7 +19,7 @@ from thrum.systems import SYSTEMS, System, create_system, load_system
 from thrum.types import Dataset, Scores, rows_by_machine
 
 QUICK: dict[str, list[str]] = {
-    "autoencoder": ["epochs=16", "batch_size=64", "learning_rate=3e-3"],
+    "autoencoder": ["epochs=40", "batch_size=64", "learning_rate=3e-3"],
     "embedding-sharing": ["form=sequence", "whiten=true", "members=2", "epochs=2"],
     "glow": [
         "stack_frames=16",
@@ -36,7 +36,7 @@ QUICK: dict[str, list[str]] = {
         "network_per=all",
         "stack_frames=16",
         "width=0.25",
-        "epochs=12",
+        "epochs=30",
         "learning_rate=3e-3",
         "batch_size=8",
     ],
@@ -193,8 +193,6 @@ def test_unseen_normal_clips_are_no_stranger_than_the_left_out(
     # Of 48 clips beside 12 (or 9) a machine the mean deviates by 0.07, the share by 0.06.
     assert np.mean(p) > 0.5 - 3 * 0.07
     assert np.mean(np.concatenate(p) <= 0.2) < 0.2 + 3 * 0.06
-    if name == "embedding-sharing":  # keeps them in its own way, to come
-        return
     own.save(tmp_path)
     again = load_system(tmp_path, device="cpu").left_out_scores()
     for key, values in left_out.items():
@@ -218,8 +216,6 @@ def test_normal_clips_come_and_go(
     np.testing.assert_allclose(back.left_out_scores()[key], before[key], rtol=1e-6)
     np.testing.assert_array_equal(own.left_out_scores()[key], before[key])
     assert same(back.score(added), own.score(added))
-    if name == "embedding-sharing":
-        return
     more.save(tmp_path)
     loaded = load_system(tmp_path, device="cpu")
     assert same(loaded.score(added), more.score(added))
