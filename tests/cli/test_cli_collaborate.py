@@ -63,7 +63,8 @@ def test_the_server_ends_with_what_a_reader_must_know(
 def test_a_deployed_round_is_no_comparison(tmp_path: Path) -> None:
     (tmp_path / "sites.toml").write_text('[sites]\nnorth = ["fan/id_00"]')
     words = ["server", "--kit", tmp_path, "--sites", tmp_path / "sites.toml", "--out", tmp_path]
-    shown = RUNNER.invoke(app, [*map(str, words), "--set", "training=fedavg"])
+    words += ["--sharing", "embeddings", "--set", "training=fedavg"]
+    shown = RUNNER.invoke(app, [*map(str, words)])
     assert "training is 'fedavg': that is a comparison" in str(shown.exception)
 
 

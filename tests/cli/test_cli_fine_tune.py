@@ -101,6 +101,8 @@ def test_a_run_on_challenge_data_leaves_a_submission(tmp_path: Path) -> None:
     assert [path.name for path in sorted(submission.iterdir())] == [
         "anomaly_score_fan_section_00_test.csv",
         "anomaly_score_fan_section_01_test.csv",
+        "decision_result_fan_section_00_test.csv",
+        "decision_result_fan_section_01_test.csv",
     ]
     said = run("evaluate", "--truth", data, "--scores", submission, "--year", 2022, "--json")
     # Eq. 7 of a training clip is 0, so every normal clip, taken from training, ranks first.

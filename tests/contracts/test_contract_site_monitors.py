@@ -21,18 +21,17 @@ import json, sys, thrum
 monitor = thrum.open_monitor(sys.argv[1], "machine0/id_00", device="cpu")
 print(json.dumps({one.clip.path.name: one.score for one in monitor.judge(sys.argv[2])}))
 """
-QUICK = ["--set", "epochs=2", "--set", "members=2", "--no-report", "--embedder", "logmel"]
+QUICK = ["--no-report", "--embedder", "logmel"]
+EMBEDDINGS = ["--sharing", "embeddings", "--set", "epochs=2", "--set", "members=2"]
 
 
-@pytest.mark.parametrize("algorithm", [1, 2])
-def test_a_site_judges_as_its_round_scored(algorithm: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharing", [[], EMBEDDINGS, [*EMBEDDINGS, "--algorithm", "2"]])
+def test_a_site_judges_as_its_round_scored(sharing: list[str], tmp_path: Path) -> None:
     data = machines.write_sound(tmp_path / "data", machines=2, clips=12, seconds=1.5)
     out = tmp_path / "out"
     words = ["collaborate", "simulate", "--data", str(data), "--out", str(out), *QUICK]
-    done = CliRunner().invoke(app, [*words, "--algorithm", str(algorithm)])
+    done = CliRunner().invoke(app, [*words, *sharing])
     assert done.exit_code == 0, done.output
-    if not (out / "sites" / "machine0_id_00" / "model.json").exists():
-        pytest.skip("sites keep no system of their own yet")
     monitor = thrum.open_monitor(out, "machine0/id_00", device="cpu")
     test = data / "machine0" / "anomaly"
     judged = {one.clip.path.name: one.score for one in monitor.judge(test)}

@@ -36,8 +36,8 @@ QUICK: dict[str, list[str]] = {
         "network_per=all",
         "stack_frames=16",
         "width=0.25",
-        "epochs=30",
-        "learning_rate=3e-3",
+        "epochs=20",
+        "learning_rate=1e-3",
         "batch_size=8",
     ],
     "multitask-conformer": [

@@ -453,5 +453,5 @@ def test_words_that_are_wrong(sound: Dataset, fitted: SelfSupervised, tmp_path: 
     fitted.save(tmp_path)
     description = (tmp_path / "model.json").read_text().replace('"bands": 128', '"bands": 64')
     (tmp_path / "model.json").write_text(description)
-    with pytest.raises(StorageError, match="does not hold the system self-supervised"):
+    with pytest.raises(StorageError, match="is damaged|does not hold the system"):
         load_system(tmp_path)

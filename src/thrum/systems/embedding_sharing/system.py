@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thrum.embedders.base import Embedder, create_embedder
-from thrum.embedders.store import EmbeddingStore, embed_into
+from thrum.embedders.base import create_embedder
 from thrum.errors import DataError, NotFittedError
 from thrum.privacy.mechanisms import release
 from thrum.systems.base import System
+from thrum.systems.baselines.frames import embedded
 from thrum.systems.embedding_sharing.classifier import IDClassifier
 from thrum.systems.embedding_sharing.config import Config as Settings
 from thrum.systems.embedding_sharing.fitting import train_classifier
@@ -50,7 +47,8 @@ class EmbeddingSharing(System):
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Embed the training clips, train the ID classifier, and keep each machine's embeddings."""
         groups = group_by_machine(clips)
-        embedder = self._embedder([clip for own in groups.values() for clip in own])
+        stored = any(clip.row is not None for own in groups.values() for clip in own)
+        embedder = create_embedder("precomputed" if stored else self.config.embedder)
         frames = {key: self._frames(own) for key, own in groups.items()}
         classifier = train_classifier(
             FramePool(frames),
@@ -95,12 +93,14 @@ class EmbeddingSharing(System):
         clips = list(clips)
         self._require_learnt(clips)
         columns: dict[str, NDArray[np.float64]] = {}
+        if not clips:
+            columns = {name: np.zeros(0) for name in self._methods()}
         for key, rows in rows_by_machine(clips).items():
             pairs, _ = self._scorer(key).score(self._frames([clips[row] for row in rows]))
             for method, pair in pairs.items():
                 columns.setdefault(method, np.full(len(clips), np.nan))[rows] = pair.test
         common = {name: own for name, own in columns.items() if not np.isnan(own).any()}
-        return Scores(clips, common, selected(common or self._methods()))
+        return Scores(clips, common, selected(common))
 
     def pairs(
         self, key: MachineKey, frames: Sequence[Frames], *, received: NetworkScores | None = None
@@ -180,24 +180,16 @@ class EmbeddingSharing(System):
             self._scorers[key] = scorer.fit(self.frames_[key])
         return self._scorers[key]
 
-    def _embedder(self, clips: Sequence[Clip]) -> Embedder:
-        stored = bool(clips) and clips[0].row is not None
-        embedder = create_embedder("precomputed" if stored else self.config.embedder)
-        return embedder.to(device_of(self.device))
-
     def _frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the released embeddings (T, D) of clips, from the run's folder where they are there."""
-        with self._store() as store:
-            embed_into(store, clips, self._embedder(clips), progress=self.progress)
-            return [np.array(release(store.frames(clip))) for clip in clips]
-
-    @contextmanager
-    def _store(self) -> Iterator[EmbeddingStore]:
-        if self.folder is not None:
-            yield EmbeddingStore(self.folder / "embeddings")
-            return
-        with TemporaryDirectory(prefix="thrum-") as temporary:
-            yield EmbeddingStore(Path(temporary) / "embeddings")
+        with embedded(
+            clips,
+            self.config.embedder,
+            folder=self.folder,
+            device=device_of(self.device),
+            progress=self.progress,
+        ) as source:
+            return [np.array(release(source.frames(clip))) for clip in clips]
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
