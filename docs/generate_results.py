@@ -4,8 +4,8 @@
 
 ``docs/results/<name>.json`` holds what a command wrote or printed as JSON: a list of records with
 ``table``, ``row``, ``column``, ``mean``, ``deviation``, ``seeds``, ``shortened`` and ``command``;
-``docs/results.md.j2`` is the text around them. ``--check`` writes nothing and fails where the page is not
-what the records make.
+``docs/results.md.j2`` is the text around them. Learning curves become ``docs/images/curve-….svg``.
+``--check`` writes nothing and fails where page or pictures are not what the records make.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from thrum.bench import curves
 from thrum.bench.needs import costs, lines_of, need_of, processors
-from thrum.bench.tables import load_table, table_names
+from thrum.bench.tables import Curve, load_table, table_names
 from thrum.systems.embedding_sharing import FramePool, IDClassifier, preset_config
 from thrum.systems.embedding_sharing.classifier import Shape
 from thrum.systems.embedding_sharing.traffic import traffic
@@ -29,17 +30,18 @@ from thrum.systems.embedding_sharing.traffic import traffic
 DOCS = Path(__file__).parent
 PAGE = DOCS / "results.md"
 SHORTENED = "†"
+RECORDS_WITH_CURVES = ("few-clips",)
 
 Record = dict[str, Any]
 
 
 def main() -> None:
     """Write the page, or check it."""
-    page = rendered()
-    if "--check" not in sys.argv:
-        PAGE.write_text(page, encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != page:
-        sys.exit(f"{PAGE} is not what the records in {DOCS / 'results'} make: make results")
+    for path, content in {PAGE: rendered(), **pictures()}.items():
+        if "--check" not in sys.argv:
+            path.write_text(content, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != content:
+            sys.exit(f"{path} is not what the records in {DOCS / 'results'} make: make results")
 
 
 def rendered() -> str:
@@ -54,6 +56,10 @@ def rendered() -> str:
     return environment.get_template("results.md.j2").render(
         records=records,
         table=table,
+        curve=curve,
+        draws=draws,
+        by_machine=by_machine,
+        losses=losses,
         value=value,
         cell=cell,
         published=published,
@@ -102,6 +108,68 @@ def table(
         mark = f" {SHORTENED}" if any(one and one["shortened"] for one in own) else ""
         lines.append([f"{row}{mark}", *(figure(one) for one in own)])
     return markdown(lines)
+
+
+def curve(name: str, group: str) -> str:
+    """Return Markdown that shows the learning curves of `group`."""
+    (one,) = [one for one in load_table(name).curves if one.group == group]
+    path = picture_path(name, one)
+    return f"![{group}: learning curves]({path.relative_to(DOCS).as_posix()})"
+
+
+def draws(name: str) -> int:
+    """Return how many seeds there are at most."""
+    return max(len(one["seeds"]) for one in records(name))
+
+
+def by_machine(name: str, clips: Sequence[str], rows: Sequence[str]) -> str:
+    """Return Markdown: machine IDs down, numbers of clips and within them `rows` across."""
+    machines = [one for one in load_table(name).curves if one.machine]
+    header = [f"{row}, {number}" for number in clips for row in rows]
+    lines = [["machine ID", *header]]
+    for one in machines:
+        title = one.group.partition(", one site short")[0]
+        keys = [f"{one.group}: {number}" for number in clips]
+        lines.append([title, *(cell(name, row, key) for key in keys for row in rows)])
+    return markdown(lines)
+
+
+def losses(name: str, alone: Sequence[str], row: str) -> str:
+    """Return on which machines and with how many clips `row` is a point or more below the best of `alone`."""
+    places = {(one["row"], one["column"]): one["mean"] for one in records(name)}
+    found = []
+    for one in load_table(name).curves:
+        for column in one.columns if one.machine else ():
+            best = max(places[other, column.key] for other in alone)
+            if (lost := best - places[row, column.key]) >= 1:
+                where = f"`{one.machine} {one.machine_id}` with {column.clips} clips"
+                found.append(f"{where} ({lost:.1f} points)")
+    return ", ".join(found) or "none"
+
+
+def pictures() -> dict[Path, str]:
+    """Return the learning curves of AUC over all machine IDs, by where they are kept."""
+    found: dict[Path, str] = {}
+    for name in RECORDS_WITH_CURVES:
+        chosen = load_table(name)
+        places = {
+            (one["row"], one["column"]): (one["mean"], one["deviation"] or 0.0)
+            for one in records(name)
+            if one["mean"] is not None
+        }
+        for one in chosen.curves:
+            if (
+                one.measure == "auc"
+                and not one.machine
+                and (drawn := curves.svg(chosen, one, places))
+            ):
+                found[picture_path(name, one)] = drawn
+    return found
+
+
+def picture_path(name: str, one: Curve) -> Path:
+    """Return where the learning curves are kept."""
+    return DOCS / "images" / f"curve-{name}-{one.source}-{one.others}.svg"
 
 
 def value(name: str, row: str, column: str) -> str:

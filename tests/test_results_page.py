@@ -35,6 +35,17 @@ def test_the_page_is_made_of_the_records(generator: ModuleType) -> None:
     assert page == generator.rendered(), "docs/results.md is out of date: make results"
 
 
+@pytest.mark.skipif(
+    not (DOCS / "results" / "few-clips.json").exists(),
+    reason="nothing was measured yet: make results",
+)
+def test_the_curves_are_drawn_from_the_records(generator: ModuleType) -> None:
+    drawn = generator.pictures()
+    assert drawn
+    for path, picture in drawn.items():
+        assert path.read_text(encoding="utf-8") == picture, f"{path} is out of date: make results"
+
+
 @pytest.mark.parametrize("path", sorted((DOCS / "results").glob("*.json")), ids=lambda p: p.stem)
 def test_a_record_says_how_it_was_measured(path: Path) -> None:
     for one in json.loads(path.read_text(encoding="utf-8")):

@@ -16,12 +16,14 @@ from thrum.bench.few_clips import methods
 from thrum.bench.few_clips.config import Config
 from thrum.bench.few_clips.draws import Case, Situation, drawn, situation
 from thrum.bench.few_clips.filling import scored
+from thrum.bench.few_clips.harms import HARMS, Harm, harmed
 from thrum.bench.running import Outcome
 from thrum.bench.tables import Table, load_table
 from thrum.datasets import open_dataset
 from thrum.errors import ConfigError, DatasetError
 from thrum.evaluation.metrics import auc
 from thrum.evaluation.table import read_scores
+from thrum.systems.embedding_sharing import Moments
 from thrum.types import Clip, Dataset
 
 KEY = ("Press", "id_01")
@@ -90,7 +92,7 @@ def test_no_score_knows_a_clip_of_the_site_that_was_not_drawn(dataset: Dataset) 
         asked.add(clip)
         return np.random.default_rng(len(asked)).normal(size=(1, 6))
 
-    scores = methods.scores_of(now, mean_of)
+    scores = methods.scores_of(now, methods.Means(mean_of))
     assert set(scores) == set(methods.METHODS)
     assert all(own.shape == (16,) and np.isfinite(own).all() for own in scores.values())
     own = {clip for clip in asked if clip.machine_key == KEY and clip.split == "train"}
@@ -109,9 +111,44 @@ def test_the_pool_whitens_by_the_others_alone(dataset: Dataset) -> None:
         wide = np.array([0.01, 10.0, 0.01] if clip.machine_key == KEY else [3.0, 0.1, 0.1])
         return random.normal(size=(1, 3)) * wide
 
-    scores = methods.scores_of(now, mean_of)
+    scores = methods.scores_of(now, methods.Means(mean_of))
     assert scores["pool"][1] > 1.5 * scores["pool"][0]  # the others hardly vary across
     assert scores["mahalanobis"][0] > 1.5 * scores["mahalanobis"][1]  # the site itself does
+
+
+def test_harm_is_done_by_one_site_alone() -> None:
+    random = np.random.default_rng(0)
+    sites = {("Press", f"id_{n:02d}"): random.normal(3.0, 2.0, (40, 5)) for n in range(3)}
+    first, second, third = sites
+    for harm in HARMS:
+        found = harmed(sites, harm, seed=1)
+        assert found[second] is sites[second]
+        assert found[third] is sites[third]
+    assert harmed(sites, "", seed=1) == sites
+    assert np.ptp(harmed(sites, "constant", seed=1)[first], axis=0).max() == 0
+    np.testing.assert_array_equal(harmed(sites, "loud", seed=1)[first], 1000 * sites[first])
+    np.testing.assert_array_equal(harmed(sites, "copy", seed=1)[first], sites[third])
+    np.testing.assert_array_equal(harmed(sites, "halved", seed=1)[first], sites[first][:20])
+    two = harmed(sites, "two_ids", seed=1)
+    assert two[first] is sites[first] is two["Press", "id_00_again"]
+    noise = harmed(sites, "noise", seed=1)[first]
+    assert (noise.mean(), noise.std()) == (pytest.approx(3, abs=0.5), pytest.approx(2, abs=0.5))
+
+
+def test_a_pool_is_asked_with_the_harm_and_without_it(dataset: Dataset) -> None:
+    now = situation(dataset, KEY, Case(5, "full"), seed=0)
+    random = np.random.default_rng(0)
+    frames = {clip: random.normal(size=(4, 3)) * [3.0, 1.0, 0.1] for clip in dataset}
+
+    def pool(harm: Harm) -> Moments:
+        found = methods.Means(frames.__getitem__).pool(now, harm=harm, robust=False)
+        assert found is not None
+        return found
+
+    well, noise, constant = (pool(harm) for harm in ("", "noise", "constant"))
+    assert well.count == 24
+    assert noise.variances[0] < well.variances[0]  # rounder
+    assert constant.count == 12  # such a site has nothing to share
 
 
 def test_only_machines_with_anomalies_are_scored_and_one_clip_is_too_few(dataset: Dataset) -> None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thrum.bench.tables import Curve, Table
 
-WIDTH, HEIGHT = 760.0, 400.0
-LEFT, RIGHT, TOP, BOTTOM = (
-    46.0,
-    566.0,
-    18.0,
-    352.0,
-)  # the corners of the field; names stand to its right
+WIDTH, HEIGHT = 760.0, 416.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 556.0, 34.0, 368.0  # of the field; names stand to its right
 NAME_HEIGHT = 17.0  # between two names, at least
 ALL_AFTER = 0.9  # how far "all" stands behind the last number, in units of ln(clips)
 
@@ -60,8 +55,8 @@ class Picture:
 
     Parameters
     ----------
-    title
-        For those who cannot see it.
+    title, measure
+        For those who cannot see it, and what the values are.
     lines
         Of the methods, in the order of the table.
     clips
@@ -71,6 +66,7 @@ class Picture:
     """
 
     title: str
+    measure: str
     lines: tuple[Line, ...]
     clips: tuple[tuple[str, float], ...]
     low: float
@@ -121,13 +117,14 @@ def picture(table: Table, curve: Curve, places: Places) -> Picture | None:
     ]
     low = 5.0 * math.floor(min(min(values), 90.0) / 5)
     high = 5.0 * math.ceil(min(max(values), 100.0) / 5)
-    bare = Picture(curve.group, (), tuple(stand.items()), low, high)
+    measure = {"auc": "AUC", "pauc": "partial AUC"}.get(curve.measure, curve.measure)
+    bare = Picture(curve.group, measure, (), tuple(stand.items()), low, high)
     ends = {number: bare.y(own[-1].mean) for number, own in found.items()}
     apart = _apart(ends)
     lines = [
         Line(named[number].line, number % 8, own, apart[number]) for number, own in found.items()
     ]
-    return Picture(curve.group, tuple(lines), bare.clips, low, high)
+    return replace(bare, lines=tuple(lines))
 
 
 def svg(table: Table, curve: Curve, places: Places) -> str | None:

@@ -129,20 +129,19 @@ class Curve:
     ----------
     group
         The heading of the columns; they are called by their number of clips.
-    source, measure, others
+    source, measure, machine, machine_id, others
         As of `Column`.
     clips
         Numbers of normal clips, and ``all``.
-    note
-        What a reader must know.
     """
 
     group: str
     source: str
     clips: tuple[str, ...]
     measure: Measure = "auc"
+    machine: str = ""
+    machine_id: str = ""
     others: Literal["full", "short"] = "full"
-    note: str = ""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -152,6 +151,8 @@ class Curve:
                 clips,
                 self.source,
                 self.measure,
+                self.machine,
+                self.machine_id,
                 group=self.group,
                 clips=clips,
                 others="full" if clips == "all" else self.others,

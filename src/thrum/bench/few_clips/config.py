@@ -11,7 +11,7 @@ from thrum.systems.baselines.autoencoder import Config as Autoencoder
 from thrum.systems.embedding_sharing import Config as Sharing
 from thrum.systems.embedding_sharing import preset_config
 
-Learns = Literal["nothing", "classifier", "joins", "autoencoder"]
+Learns = Literal["nothing", "classifier", "joins", "autoencoder", "harms"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Config:
         ``nothing``: statistics and neighbours alone, seconds a cell. ``classifier``: an ID classifier of the
         few clips and the others' clips, one training for each site and number of clips. ``joins``: an ID
         classifier of the others' clips, with which the site embeds though it was in no round; one training a
-        site. ``autoencoder``: of the few clips alone.
+        site. ``autoencoder``: of the few clips alone. ``harms``: nothing, but one of the others does harm to
+        the pool of statistics, in every way of `thrum.bench.few_clips.harms`.
     clips
         How many normal clips the scored site has, the others all of theirs; a site with fewer has all it has.
     short

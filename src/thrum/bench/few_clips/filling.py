@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ def methods_of(config: Config) -> tuple[str, ...]:
         "classifier": training.CLASSIFIER_METHODS,
         "joins": training.JOINS_METHODS,
         "autoencoder": training.AUTOENCODER_METHODS,
+        "harms": tuple(methods.HARM_CASES),
     }[config.learns]
 
 
@@ -93,13 +93,11 @@ def _scoring(
     def frames_of(clip: Clip) -> methods.Frames:
         return release(store.frames(clip))
 
-    @cache  # every case asks again
-    def mean_of(clip: Clip) -> methods.Frames:
-        mean: NDArray[np.float64] = frames_of(clip).mean(axis=0, keepdims=True, dtype=np.float64)
-        return mean
-
+    means = methods.Means(frames_of)
+    if config.learns == "harms":
+        return lambda now, case: methods.harm_scores(now, means, seed=cell.seed)
     if config.learns == "nothing":
-        return lambda now, case: methods.scores_of(now, mean_of)
+        return lambda now, case: methods.scores_of(now, means)
     classifiers = training.Classifiers(
         cell.out / "classifiers", config.sharing, embedder, device=cell.device
     )
@@ -108,5 +106,5 @@ def _scoring(
             now, frames_of, classifiers, progress=progress
         )
     return lambda now, case: training.classifier_scores(
-        now, frames_of, classifiers, seed=cell.seed, progress=progress
+        now, frames_of, means, classifiers, seed=cell.seed, progress=progress
     )

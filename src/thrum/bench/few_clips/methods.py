@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.bench.few_clips.draws import Situation
+from thrum.bench.few_clips.draws import MachineKey, Situation
+from thrum.bench.few_clips.harms import HARMS, Harm, harmed
 from thrum.detectors.mahalanobis import Mahalanobis
-from thrum.systems.embedding_sharing.moments import Moments, moments_of, pooled
-from thrum.systems.embedding_sharing.pool import MachineKey
-from thrum.systems.embedding_sharing.scoring import (
-    local_scores,
-    local_whitened_scores,
-    pool_scores,
-    statistics_scores,
-)
+from thrum.errors import DataError
+from thrum.systems.embedding_sharing import MachineScorer, Moments, moments_of, pooled
 from thrum.systems.embedding_sharing.trust import says
 from thrum.types import Clip
 
@@ -25,41 +22,90 @@ Frames = NDArray[np.floating[Any]]
 FramesOf = Callable[[Clip], Frames]
 """The embedding frames (T, D) of a clip."""
 
+METHODS = ("local", "local_whitened", "pool", "statistics", "mahalanobis")
+HARM_CASES: dict[str, tuple[Harm, bool]] = {
+    f"{harm or 'none'}{'' if robust else '/plain'}": (harm, robust)
+    for harm in ("", *HARMS)
+    for robust in (False, True)
+}
+"""What a neighbour does, and whether the pool asks who is odd, by the name of the score."""
 
-def scores_of(now: Situation, mean_of: FramesOf) -> Mapping[str, NDArray[np.float64]]:
+
+class Means:
+    """Mean frames of clips, and pools of what they vary by; measured once, though every case asks again.
+
+    Parameters
+    ----------
+    frames_of
+        Gives the frames.
+    """
+
+    def __init__(self, frames_of: FramesOf) -> None:
+        self.of = cache(lambda clip: _mean(frames_of(clip)))
+        self._pooled = cache(self._measured)
+
+    def pool(
+        self, now: Situation, *, harm: Harm = "", robust: bool = True, seed: int = 0
+    ) -> Moments | None:
+        """Return the covariance of the others' clips, as a server pools it; None where nobody has a say.
+
+        Parameters
+        ----------
+        harm, seed
+            What the first of the others does, and what decides noise.
+        robust
+            Whether the pool asks who is odd; else all machines count alike.
+        """
+        others = tuple((key, tuple(clips)) for key, clips in now.others.items())
+        return self._pooled(others, harm, robust, seed)
+
+    def _measured(
+        self,
+        others: tuple[tuple[MachineKey, tuple[Clip, ...]], ...],
+        harm: Harm,
+        robust: bool,
+        seed: int,
+    ) -> Moments | None:
+        sites = {key: np.concatenate([self.of(clip) for clip in clips]) for key, clips in others}
+        moments: dict[MachineKey, Moments] = {}
+        for key, vectors in harmed(sites, harm, seed=seed).items():
+            # A site with one clip, or with clips that are all the same, is told so and has nothing to share.
+            with suppress(DataError):
+                moments[key] = moments_of(vectors)
+        weights = dict.fromkeys(moments, 1.0)
+        if robust:
+            weights = {key: say.weight for key, say in says(moments).items()}
+        counting = [key for key, weight in weights.items() if weight > 0]
+        if not counting:
+            return None
+        return pooled([moments[key] for key in counting], weights=[weights[k] for k in counting])
+
+
+def scores_of(now: Situation, means: Means) -> Mapping[str, NDArray[np.float64]]:
     """Return the scores (B,) of the test clips by every method that needs no training.
 
-    `mean_of` gives the mean frame (1, D) of a clip.
+    Where the others have no pool to give, a site acts on what it has alone.
     """
-    own, test = ([mean_of(clip) for clip in clips] for clips in (now.own, now.test))
-    means, asked = np.concatenate(own), np.concatenate(test)
-    found = {
-        "local": local_scores(own, test).test,
-        "local_whitened": local_whitened_scores(own, test).test,
-        "mahalanobis": Mahalanobis().fit(means).anomaly_score(asked),
+    own, test = ([means.of(clip) for clip in clips] for clips in (now.own, now.test))
+    pairs, _ = MachineScorer(pool=means.pool(now)).fit(own).score(test)
+    mahalanobis = Mahalanobis().fit(np.concatenate(own))
+    alone = dict.fromkeys(METHODS, pairs["local_whitened"].test)
+    scores = {name: pair.test for name, pair in pairs.items()}
+    return alone | scores | {"mahalanobis": mahalanobis.anomaly_score(np.concatenate(test))}
+
+
+def harm_scores(now: Situation, means: Means, *, seed: int) -> Mapping[str, NDArray[np.float64]]:
+    """Return the scores by `statistics` (B,) of the test clips, whatever the first of the others does."""
+    own, test = ([means.of(clip) for clip in clips] for clips in (now.own, now.test))
+    found = {}
+    for name, (harm, robust) in HARM_CASES.items():
+        pool = means.pool(now, harm=harm, robust=robust, seed=seed)
+        found[name] = MachineScorer(pool=pool).fit(own).score(test)[0]
+    return {
+        name: pairs.get("statistics", pairs["local_whitened"]).test for name, pairs in found.items()
     }
-    others = {key: [mean_of(clip) for clip in clips] for key, clips in now.others.items()}
-    pool = pool_of(others)
-    if pool is not None:
-        found["pool"] = pool_scores(own, test, pool).test
-        found["statistics"] = statistics_scores(own, test, pool).test
-    return found
 
 
-METHODS = ("local", "local_whitened", "mahalanobis", "pool", "statistics")
-
-
-def pool_of(others: Mapping[MachineKey, Sequence[Frames]]) -> Moments | None:
-    """Return the pool that a server would make of the others' mean frames (1, D): by how far each has a say.
-
-    Machines with one clip have no covariance. What a site would not send, of fewer clips than it must have,
-    takes part here: the curve is about what sharing is worth.
-    """
-    moments = {
-        key: moments_of(np.concatenate(clips)) for key, clips in others.items() if len(clips) > 1
-    }
-    if not moments:
-        return None
-    weights = {key: say.weight for key, say in says(moments).items()}
-    named = [key for key, weight in weights.items() if weight > 0]
-    return pooled([moments[key] for key in named], weights=[weights[key] for key in named])
+def _mean(frames: Frames) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = frames.mean(axis=0, keepdims=True, dtype=np.float64)  # (1, D)
+    return mean

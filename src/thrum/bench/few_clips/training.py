@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thrum import config as configs
 from thrum.bench.few_clips.draws import MachineKey, Situation
-from thrum.bench.few_clips.methods import Frames, FramesOf
+from thrum.bench.few_clips.methods import Frames, FramesOf, Means
 from thrum.bench.once import alone
 from thrum.detectors.grouped import Grouped
 from thrum.detectors.knn import KNN
@@ -27,7 +27,6 @@ from thrum.systems.embedding_sharing import (
     Network,
     train_classifier,
 )
-from thrum.systems.embedding_sharing.system import pools_of_others
 from thrum.training import device_of
 from thrum.types import Progress
 
@@ -52,6 +51,7 @@ class Classifiers:
         self.config = config
         self.embedder = embedder
         self.device = device
+        self._last: tuple[Path, IDClassifier] | None = None
 
     def trained_on(
         self,
@@ -66,6 +66,8 @@ class Classifiers:
         what = [pool.fingerprint(), _differing(self.config), *stacking, seed]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
         folder = self.folder / name
+        if self._last is not None and self._last[0] == folder:
+            return self._last[1]
         with alone(folder):
             if not (folder / "model.json").exists():
                 train_classifier(
@@ -78,18 +80,23 @@ class Classifiers:
                     checkpoint=folder / "training.safetensors",
                     progress=progress,
                 ).save(folder)
-        return IDClassifier.load(folder).to(device_of(self.device))
+        self._last = folder, IDClassifier.load(folder).to(device_of(self.device))
+        return self._last[1]
 
 
 def _differing(config: Config) -> dict[str, object]:
-    """Return the settings that are not the defaults: a new one leaves what was trained before as it is."""
-    usual = configs.to_mapping(Config())
+    """Return the settings that are not the defaults: a new one leaves what was trained before as it is.
+
+    The embedder is none of them: what it gave is in the pool.
+    """
+    usual = {**configs.to_mapping(Config()), "embedder": config.embedder}
     return {k: own for k, own in configs.to_mapping(config).items() if usual.get(k) != own}
 
 
 def classifier_scores(
     now: Situation,
     frames_of: FramesOf,
+    means: Means,
     classifiers: Classifiers,
     *,
     seed: int,
@@ -99,10 +106,9 @@ def classifier_scores(
     own, test = ([frames_of(clip) for clip in clips] for clips in (now.own, now.test))
     pool = {key: [frames_of(clip) for clip in clips] for key, clips in now.others.items()}
     classifier = classifiers.trained_on({**pool, now.key: own}, seed=seed, progress=progress)
-    others = pools_of_others({**pool, now.key: own})[now.key]
-    scorer = MachineScorer(pool=others, network=Network(classifier, now.key)).fit(own)
-    pairs, _ = scorer.score(test)
-    return {name: pairs[name].test for name in CLASSIFIER_METHODS}
+    scorer = MachineScorer(pool=means.pool(now), network=Network(classifier, now.key))
+    pairs, _ = scorer.fit(own).score(test)
+    return {method: pairs[method].test for method in CLASSIFIER_METHODS}
 
 
 def joins_scores(
