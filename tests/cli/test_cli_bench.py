@@ -26,7 +26,7 @@ def test_the_tables_are_listed(
 ) -> None:
     assert thrum(monkeypatch, "--list", "--json") == 0
     names = [one["table"] for one in json.loads(capsys.readouterr().out)]
-    assert len(names) == 16
+    assert len(names) == 17
     assert names[-2:] == ["synthetic", "testbed"]
 
 
