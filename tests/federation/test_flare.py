@@ -66,12 +66,13 @@ def left_running(folder: Path) -> list[str]:
 class Collaboration:
     """Kits, data and the folders of a server and two sites."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clips: int = 6, sharing: str = "embeddings") -> None:
         self.folder = folder
+        self.sharing = sharing
         port = free_port()
         self.kits = provision(folder / "real", port=port)
         self.forged = provision(folder / "forged", port=port)
-        self.data = machines.write_sound(folder / "data", machines=2)
+        self.data = machines.write_sound(folder / "data", machines=2, clips=clips)
         for site, machine in SITES.items():
             shutil.copytree(self.data / machine, folder / site / machine)
         lines = [f'{site} = ["{machine}/id_00"]' for site, machine in SITES.items()]
@@ -80,12 +81,13 @@ class Collaboration:
     def server(self, *, algorithm: int) -> list[object]:
         words: list[object] = ["server", "--kit", self.kits, "--sites", self.folder / "sites.toml"]
         words += ["--out", self.folder / "hub", "--algorithm", algorithm, "--device", "cpu"]
-        words += ["--sharing", "embeddings"]
-        return [*words, *(word for setting in SETTINGS for word in ("--set", setting))]
+        words += ["--sharing", self.sharing]
+        settings = SETTINGS if self.sharing == "embeddings" else []
+        return [*words, *(word for setting in settings for word in ("--set", setting))]
 
     def client(self, site: str, *, kit: Path, algorithm: int = 1) -> list[object]:
         words: list[object] = ["client", "--kit", kit, "--data", self.folder / site]
-        words += ["--sharing", "embeddings"]
+        words += ["--sharing", self.sharing]
         return [*words, "--algorithm", algorithm, "--out", self.out(site)]
 
     def out(self, site: str) -> Path:
@@ -286,3 +288,32 @@ def test_a_site_that_is_killed_is_left_out_where_a_quorum_is_left(tmp_path: Path
     assert "site 'north' was left out" in log.read_text(encoding="utf-8")
     scores = collaboration.out("south") / "scores" / f"{SITES['south']}_id_00.csv"
     assert scores_of(scores)
+
+
+@pytest.mark.timeout(600)
+def test_statistics_over_the_network_score_as_in_one_process(tmp_path: Path) -> None:
+    deployed = Collaboration(tmp_path, clips=12, sharing="statistics")
+    deployed.run_round(algorithm=1)
+    simulation = simulate(
+        open_dataset(deployed.data),
+        embedder=create_embedder("modulation"),
+        config=preset_config("compact"),
+        folder=tmp_path / "simulated",
+        device="cpu",
+    )
+    own = {scores.key[0]: scores for scores in simulation.scores}
+    for site, machine in SITES.items():
+        path = deployed.out(site) / "scores" / f"{machine}_id_00.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for method in ("local_whitened", "pool", "statistics"):
+            assert [float(row[method]) for row in rows] == own[machine].test.columns[
+                method
+            ].tolist()
+        assert {entry.what for entry in deployed.ledger(site)} == {
+            "description",
+            "statistics",
+            "acknowledgement",
+        }
+        assert (deployed.out(site) / "model.json").exists()
+    assert not list((tmp_path / "hub").glob("pieces/*"))
