@@ -84,8 +84,6 @@ def test_fusion_by_hand() -> None:
     scores = {"a": np.array([2.0, 1.0]), "b": np.array([20.0, 50.0])}  # standardised: 1, 0 and 0, 3
     summed = Fusion().fit(left_out).combine(scores)
     np.testing.assert_allclose(summed, [0.5, 1.5])
-    highest = Fusion(combination="maximum").fit(left_out).combine(scores)
-    np.testing.assert_allclose(highest, [1.0, 3.0])
     weighted = Fusion(weights={"a": 3.0}).fit(left_out).combine(scores)
     np.testing.assert_allclose(weighted, [0.75, 0.75])
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import DataError, NotFittedError
-
-Combination = Literal["sum", "maximum"]
 
 NOISE = 1e-6, 1e-7
 """Of the mean, and in itself: scores that deviate by less are taken for equal but for rounding."""
@@ -24,16 +22,11 @@ class Fusion:
 
     Parameters
     ----------
-    combination
-        ``sum`` (the mean of the standardised scores, which ranks alike), or ``maximum``.
     weights
-        For ``sum``, how much each kind counts; kinds not named count 1.
+        How much each kind counts in the mean of the standardised scores; kinds not named count 1.
     """
 
-    def __init__(
-        self, *, combination: Combination = "sum", weights: Mapping[str, float] | None = None
-    ) -> None:
-        self.combination = combination
+    def __init__(self, *, weights: Mapping[str, float] | None = None) -> None:
         self.weights = dict(weights or {})
 
     def fit(self, left_out: Mapping[str, NDArray[np.float64]]) -> Self:
@@ -56,8 +49,6 @@ class Fusion:
         standardised = np.stack(
             [(scores[kind] - self.means_[kind]) / self.deviations_[kind] for kind in kinds]
         )  # (kinds, B)
-        if self.combination == "maximum":
-            return np.asarray(standardised.max(axis=0))
         weights = np.array([self.weights.get(kind, 1.0) for kind in kinds])
         # Not a product of matrices, in which the last digits of a clip depend on those beside.
         return np.asarray((weights[:, None] * standardised).sum(axis=0) / weights.sum())
