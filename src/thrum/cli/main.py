@@ -19,6 +19,7 @@ from thrum.cli import (
     evaluate,
     explain,
     fine_tune,
+    privacy,
     score,
     train,
     weights,
@@ -45,6 +46,7 @@ app.command("embed")(embed.embed)
 app.command("bench")(bench.bench)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(weights.app, name="weights")
 
 
@@ -71,8 +73,8 @@ _GOING_ON = ("bench", "collaborate", "data fetch", "demo", "embed", "weights fet
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 well, 1 the work failed, 2 the words were wrong, 3 something is in alarm, 130 stopped by
-    Ctrl-C.
+    Exit codes: 0 well, 1 the work failed, 2 the words were wrong, 3 something is in alarm, 4 a limit
+    that was asked for is passed, 130 stopped by Ctrl-C.
     """
     try:
         app()

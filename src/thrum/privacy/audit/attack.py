@@ -1,0 +1,47 @@
+"""The contract of all attacks, and the table of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+from thrum.privacy.audit.judging import Finding
+from thrum.privacy.audit.material import Material
+from thrum.registry import Registry
+
+
+class Attack(ABC):
+    """Somebody who wants to know more than was meant.
+
+    An attacker knows the embedder and the chain, and learns on machines of their own, released by that very
+    chain: what is attacked is what leaves, and the attacker has adapted to it.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    """What it is after, as a question."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def fit(self, auxiliary: Material) -> Self:
+        """Learn from released clips of the attacker's machines, whose truth is known."""
+
+    @abstractmethod
+    def attack(self, released: Material) -> Sequence[Finding]:
+        """Attack released clips of other machines; their truth serves to judge the guesses, nothing else."""
+
+    @abstractmethod
+    def baseline(self) -> Mapping[str, float]:
+        """Return, for each quantity, what is reached without anything that was released."""
+
+
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    {
+        "reconstruct": "thrum.privacy.audit.attacks.reconstruct:Reconstruct",
+        "attributes": "thrum.privacy.audit.attacks.attributes:Attributes",
+    },
+)

@@ -1,0 +1,180 @@
+"""An audit: every attack on every way of releasing, beside what that is worth."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from thrum import storage
+from thrum.federation.messages import Algorithm, Sharing
+from thrum.privacy.audit.attack import ATTACKS
+from thrum.privacy.audit.judging import Finding
+from thrum.privacy.audit.material import Material
+from thrum.privacy.audit.worth import METHOD, Worth, worth
+from thrum.privacy.mechanisms import parse_chain
+from thrum.types import Progress
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What is audited.
+
+    Parameters
+    ----------
+    embedder
+        The frozen model.
+    data
+        What was attacked, in words.
+    releases
+        The chains, as `thrum.privacy.mechanisms.parse_chain` reads them.
+    sharing, algorithm
+        The round that is imagined.
+    sites
+        How many take part in it.
+    attacks
+        Their names; empty for all.
+    seed
+        Decides everything random.
+    """
+
+    embedder: str
+    data: str
+    releases: tuple[str, ...] = ("frames", "clip_mean")
+    sharing: Sharing = "embeddings"
+    algorithm: Algorithm = 1
+    sites: int = 10
+    attacks: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Released:
+    """One way of releasing, attacked.
+
+    Parameters
+    ----------
+    chain
+        As all may know it.
+    findings
+        What each attack found.
+    worth
+        What the sites gain.
+    n_bytes
+        What a clip weighs, on average.
+    """
+
+    chain: str
+    findings: Sequence[Finding]
+    worth: Worth
+    n_bytes: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit came to.
+
+    Parameters
+    ----------
+    settings
+        What was audited.
+    releases
+        One for each chain.
+    machines
+        How many the attacker had, and how many were attacked.
+    """
+
+    settings: AuditSettings
+    releases: Sequence[Released]
+    machines: tuple[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON has it."""
+        return {
+            "schema": SCHEMA,
+            "settings": asdict(self.settings),
+            "machines": {"attacker": self.machines[0], "attacked": self.machines[1]},
+            "releases": [
+                {
+                    "chain": one.chain,
+                    "bytes_per_clip": one.n_bytes,
+                    "worth": {
+                        "alone": one.worth.alone,
+                        "together": dict(one.worth.together),
+                        "shown": METHOD[self.settings.sharing],
+                        "machines": one.worth.machines,
+                    },
+                    "findings": [{**asdict(found), "leak": found.leak} for found in one.findings],
+                }
+                for one in self.releases
+            ],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write ``audit.json`` and ``audit.csv``."""
+        storage.write_json(folder / "audit.json", self.to_json())
+        text = io.StringIO()
+        columns = [
+            *("release", "attack", "quantity", "who", "measure", "value", "low", "high", "chance"),
+            *("leak", "machines", "reason"),
+        ]
+        rows = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        rows.writeheader()
+        for one in self.releases:
+            for found in one.findings:
+                rows.writerow({"release": one.chain, **asdict(found), "leak": found.leak})
+        storage.write_text(folder / "audit.csv", text.getvalue())
+
+    def above(self, limits: dict[str, float]) -> list[str]:
+        """Return, in words, what leaks more than is allowed: limits by attack, ``""`` for all others."""
+        told = []
+        for one in self.releases:
+            for found in one.findings:
+                limit = limits.get(found.attack, limits.get(""))
+                if limit is not None and found.leak is not None and found.leak > limit:
+                    told.append(
+                        f"{one.chain}: {found.attack}, {found.quantity} leaks {found.leak:.2f}, "
+                        f"{limit:g} is allowed"
+                    )
+        return told
+
+
+def audit(
+    material: Material, settings: AuditSettings, *, progress: Progress | None = None
+) -> Audit:
+    """Attack `material`, released by each chain, and say what each is worth.
+
+    Raises
+    ------
+    DataError
+        Where there are fewer than four machines.
+    ConfigError
+        Where a chain, or an attack, is none.
+    """
+    chains = [parse_chain(text) for text in settings.releases]
+    names = settings.attacks or tuple(ATTACKS.entries)
+    kinds = [ATTACKS.load(name) for name in names]
+    auxiliary, target = material.divided()
+    key = hashlib.sha256(f"audit {settings.seed}".encode()).digest()
+    done = []
+    for chain in chains:
+        learnt, attacked = auxiliary.released(chain, key=key), target.released(chain, key=key)
+        findings: list[Finding] = []
+        for number, kind in enumerate(kinds, start=1):
+            attack = kind(seed=settings.seed).fit(learnt)
+            findings += attack.attack(attacked)
+            if progress is not None:
+                progress(f"attacking {chain.told}", number, len(kinds))
+        everybody = material.released(chain, key=key)
+        value = worth(
+            material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
+        )
+        n_bytes = sum(own.nbytes for own in everybody.vectors) / max(len(everybody.vectors), 1)
+        done.append(Released(chain.told, findings, value, n_bytes))
+    return Audit(settings, done, (len(auxiliary.keys), len(target.keys)))

@@ -1,0 +1,122 @@
+"""What sharing is worth beside what it gives away: the AUC of sites alone and together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrum.errors import DataError
+from thrum.federation.messages import Sharing
+from thrum.federation.pooling import pool_for
+from thrum.privacy.audit.judging import auc
+from thrum.privacy.audit.material import MachineKey, Material
+from thrum.privacy.mechanisms import LEAST_CLIPS
+from thrum.systems.embedding_sharing import (
+    FramePool,
+    MachineScorer,
+    Network,
+    mean_frames,
+    moments_of,
+    preset_config,
+    train_classifier,
+)
+from thrum.types import Progress
+
+METHOD: Mapping[Sharing, str] = {"statistics": "statistics", "embeddings": "fused"}
+"""Which score of a round the plot shows."""
+SHORTENED = ("members=2", "epochs=12")
+"""Of the ID classifier in an audit: a figure beside others, not the best there is."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Mean AUCs over the machines that have anomalies.
+
+    Parameters
+    ----------
+    alone
+        Each site by itself, whitened by its own clips: nothing is shared.
+    together
+        By method, what the round gives.
+    machines
+        How many machines have an AUC.
+    """
+
+    alone: float | None
+    together: Mapping[str, float]
+    machines: int
+
+
+def worth(
+    raw: Material,
+    released: Material,
+    *,
+    sharing: Sharing,
+    seed: int,
+    progress: Progress | None = None,
+) -> Worth:
+    """Let all machines learn together by what was released of each; `raw` is what a site alone has."""
+    own, shared = _by_machine(raw), _by_machine(released)
+    networks: dict[MachineKey, Network] = {}
+    if sharing == "embeddings" and len(shared) > 1:
+        config = replace(preset_config("compact", assignments=SHORTENED))
+        classifier = train_classifier(
+            FramePool({key: one["train"] for key, one in shared.items()}),
+            config,
+            stack_frames=1,
+            stack_hop=1,
+            seed=seed,
+            progress=progress,
+            stage=f"what {released.chain} is worth",
+        )
+        networks = {key: Network(classifier, key) for key in shared}
+    moments = {}
+    for key, one in shared.items():
+        if len(one["train"]) >= LEAST_CLIPS:
+            try:
+                moments[key] = moments_of(mean_frames(one["train"]))
+            except DataError:
+                continue
+    pools = pool_for(list(shared), moments).of
+    found: dict[str, list[float]] = {}
+    for key, one in shared.items():
+        truth = one["truth"]
+        if truth.all() or not truth.any():
+            continue
+        alone = MachineScorer().fit(own[key]["train"]).score(own[key]["test"])[0]
+        found.setdefault("alone", []).append(auc(truth, alone["local_whitened"].test))
+        together = MachineScorer(pool=pools.get(key), network=networks.get(key)).fit(one["train"])
+        for method, pair in together.score(one["test"])[0].items():
+            if np.isfinite(pair.test).all():
+                found.setdefault(method, []).append(auc(truth, pair.test))
+    whole = {name: values for name, values in found.items() if len(values) == len(found["alone"])}
+    means = {name: float(np.mean(values)) for name, values in whole.items()}
+    alone_mean = means.pop("alone", None)
+    kept = {
+        name: mean for name, mean in means.items() if name in ("statistics", "network", "fused")
+    }
+    return Worth(alone_mean, kept, len(found.get("alone", ())))
+
+
+def _by_machine(material: Material) -> dict[MachineKey, dict[str, Any]]:
+    """Return each machine's frames of training and test clips, and which of the latter are anomalies."""
+    groups: dict[MachineKey, dict[str, Any]] = {}
+    vectors: Sequence[NDArray[np.float16]] = material.vectors or [
+        sample.frames for sample in material.samples
+    ]
+    for sample, own in zip(material.samples, vectors, strict=True):
+        group = groups.setdefault(sample.key, {"train": [], "test": [], "truth": []})
+        if sample.split == "train":
+            group["train"].append(own)
+        elif sample.label is not None:
+            group["test"].append(own)
+            group["truth"].append(sample.label == "anomaly")
+    return {
+        key: {**group, "truth": np.array(group["truth"], bool)}
+        for key, group in sorted(groups.items())
+        if group["train"]
+    }

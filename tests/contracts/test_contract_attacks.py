@@ -1,0 +1,51 @@
+"""The contract of all attacks: each finds a planted leak, and is at chance on noise."""
+
+import numpy as np
+import pytest
+
+from privacy.invented import material
+from thrum.privacy.audit import ATTACKS, Finding
+from thrum.privacy.mechanisms import parse_chain
+
+FOUND = {
+    "reconstruct": {"spectrum": 0.9, "detail": 0.2},
+    "attributes": {"speed": 0.9, "kind": 0.9, "fault": 0.8},
+}
+"""What is planted, and how much of it each attack must find."""
+
+
+def attacked(name: str, *, leaky: bool, chain: str = "frames") -> dict[str, Finding]:
+    auxiliary, target = material(leaky=leaky).divided()
+    released = parse_chain(chain)
+    attack = ATTACKS.load(name)(seed=0).fit(auxiliary.released(released, key=b"k"))
+    findings = attack.attack(target.released(released, key=b"k"))
+    assert {one.quantity for one in findings} == set(attack.baseline())
+    assert all(one.attack == name for one in findings)
+    return {one.quantity: one for one in findings}
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_a_planted_leak_is_found_and_noise_gives_nothing(name: str) -> None:
+    found, noise = attacked(name, leaky=True), attacked(name, leaky=False)
+
+    for quantity, least in FOUND[name].items():
+        one = found[quantity]
+        assert one.value is not None
+        assert one.value > least, quantity
+        assert one.low is not None
+        assert one.high is not None
+        assert one.low <= one.value + 1e-9
+        assert one.value <= one.high + 1e-9
+        nothing = noise[quantity]
+        assert nothing.value is not None
+        assert nothing.value < nothing.chance + 0.2, quantity
+        assert nothing.leak is not None
+        assert nothing.leak < 0.35
+
+
+def test_what_was_taken_out_is_not_found() -> None:
+    detail = attacked("reconstruct", leaky=True, chain="clip_mean")["detail"]
+
+    assert detail.value == pytest.approx(0.0, abs=1e-6)
+    assert detail.leak == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(detail.chance)
