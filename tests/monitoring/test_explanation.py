@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from monitoring_sound import RATE, SECONDS, faulty, well, written
 from thrum.datasets import open_dataset
 from thrum.errors import DataError
 from thrum.monitoring import Monitor
+from thrum.monitoring.baseline import Known
 from thrum.monitoring.detail import SPECTRUM_HZ, detail_of
 from thrum.monitoring.differences import Normal, differences, prominence
+from thrum.monitoring.explanation import sounds
 from thrum.monitoring.occlusion import Relevance, band_powers, edges_hz
 from thrum.monitoring.page import write_page
+from thrum.types import Clip
 
 
 @pytest.fixture
@@ -152,13 +156,27 @@ def test_page_and_json_say_the_same(monitor: Monitor, tmp_path: Path) -> None:
 def test_without_the_nearest_recording_the_page_says_so(
     monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     path = written(tmp_path, "a.wav", faulty(np.random.default_rng(40)))
     explanation = monitor.explain(path)
     gone = replace(explanation, nearest=replace(explanation.nearest, path="/nowhere.wav"))
     write_page(tmp_path / "page.html", gone)
     assert "its file is no longer where it was" in (tmp_path / "page.html").read_text()
+
+
+def test_of_a_long_recording_its_part_alone_is_heard(monitor: Monitor, tmp_path: Path) -> None:
+    random = np.random.default_rng(41)
+    path = written(tmp_path, "a.wav", faulty(random))
+    parts = [well(random) for _ in range(4)]
+    long = Clip(
+        written(tmp_path, "long.wav", np.concatenate(parts)),
+        *monitor.key,
+        "train",
+        stretch=(2 * SECONDS, SECONDS),
+    )
+    explanation = replace(monitor.explain(path), nearest=Known.of(long, "normal"))
+    np.testing.assert_allclose(sounds(explanation)[1], parts[2], atol=1e-4)
+    long.path.write_bytes(path.read_bytes())  # another recording by now
+    assert len(sounds(explanation)) == 1
 
 
 def test_features_are_explained_by_their_dimensions(tmp_path: Path) -> None:

@@ -183,8 +183,10 @@ def run_simulation(
             progress=progress,
         )
         when, who = signature()
-        for site in simulation.sites:
-            prepare_site(site, when=when, who=who)
+        carried = [
+            note for site in simulation.sites for note in prepare_site(site, when=when, who=who)
+        ]
+        simulation = replace(simulation, notes=[*simulation.notes, *carried])
         page = write_summary(simulation, out) if report else None
     _show(simulation, out, page=page, json=json)
 

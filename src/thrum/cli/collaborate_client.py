@@ -74,7 +74,7 @@ def client(
         )
         if (settings.out / "model.json").exists():
             when, who = signature()
-            prepare_site(open_site(settings), when=when, who=who)
+            notes += prepare_site(open_site(settings), when=when, who=who)
     if json:
         rows = [asdict(row) for row in results]
         console.print_json({"out": str(out), "results": rows, "notes": notes})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +43,8 @@ class Known:
         compared with, but no longer ranked among.
     fault
         A confirmed fault: never learnt from, only counted.
+    channel, stretch, row
+        Which part of its file it is, as `thrum.types.Clip` has them.
     """
 
     name: str
@@ -51,6 +53,43 @@ class Known:
     state: str = "normal"
     calibrates: bool = True
     fault: bool = False
+    channel: int | None = None
+    stretch: tuple[float, float] | None = None
+    row: tuple[str, int] | None = None
+
+    @classmethod
+    def of(cls, clip: Clip, state: str, *, fault: bool = False) -> Self:
+        """Return what is kept of a clip in an operating state."""
+        return cls(
+            clip.name,
+            str(clip.path),
+            content_of(clip),
+            state,
+            fault=fault,
+            channel=clip.channel,
+            stretch=clip.stretch,
+            row=clip.row,
+        )
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """Return what a line of a baseline on disk says."""
+        parts = {
+            part: tuple(told[part]) for part in ("stretch", "row") if told.get(part) is not None
+        }
+        return cls(**{**told, **parts})
+
+    def clip(self, key: tuple[str, str]) -> Clip:
+        """Return the clip that it was, of a machine: its file may be gone, or be another by now."""
+        return Clip(
+            Path(self.path),
+            *key,
+            "test",
+            channel=self.channel,
+            stretch=self.stretch,
+            row=self.row,
+            name=self.name,
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +106,8 @@ class Baseline:
         What they sound like: (N, F), (N,), (N, 2049), (N, 399); the last three are empty for features.
     faults, fault_scores
         Confirmed faults, and their scores when they were confirmed.
+    system
+        The checksum of the run's system that the scores come from, where no system was kept beside.
     """
 
     clips: tuple[Known, ...]
@@ -77,6 +118,7 @@ class Baseline:
     envelopes: NDArray[np.float16]
     faults: tuple[Known, ...] = ()
     fault_scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    system: str = ""
 
     @classmethod
     def unheard(cls, left_out: NDArray[np.float64]) -> Self:
@@ -98,10 +140,7 @@ class Baseline:
         if states is None:  # features have no decibels by which states could be apart
             states = found_states(_bands(heard)) if details else ["normal"] * len(clips)
         names = list(states)
-        known = [
-            Known(clip.name, str(clip.path), content_of(clip), name)
-            for clip, name in zip(clips, names, strict=True)
-        ]
+        known = [Known.of(clip, name) for clip, name in zip(clips, names, strict=True)]
         return cls(tuple(known), left_out, *_stacked(heard, details))
 
     @property
@@ -150,10 +189,7 @@ class Baseline:
             replace(clip, calibrates=clip.calibrates and clip.state not in renewed)
             for clip in self.clips
         )
-        added = tuple(
-            Known(clip.name, str(clip.path), content_of(clip), state)
-            for clip, state in zip(clips, states, strict=True)
-        )
+        added = tuple(Known.of(clip, state) for clip, state in zip(clips, states, strict=True))
         return replace(
             self,
             clips=before + added,
@@ -186,8 +222,7 @@ class Baseline:
     ) -> Self:
         """Return the baseline with confirmed faults, which are never learnt from."""
         faults = tuple(
-            Known(clip.name, str(clip.path), content_of(clip), state, fault=True)
-            for clip, state in zip(clips, states, strict=True)
+            Known.of(clip, state, fault=True) for clip, state in zip(clips, states, strict=True)
         )
         return replace(
             self,
@@ -202,6 +237,7 @@ class Baseline:
         }
         told = {
             "baseline": FORMAT,
+            "system": self.system,
             "clips": [vars(clip) for clip in self.clips],
             "faults": [vars(clip) for clip in self.faults],
         }
@@ -219,11 +255,11 @@ class Baseline:
         try:
             arrays = {key: tensors[key].numpy() for key in _ARRAYS}
             clips, faults = (
-                tuple(Known(**one) for one in told[part]) for part in ("clips", "faults")
+                tuple(Known.from_json(one) for one in told[part]) for part in ("clips", "faults")
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{folder / name}.json does not hold a baseline: {error}") from error
-        return cls(clips=clips, faults=faults, **arrays)
+        return cls(clips=clips, faults=faults, system=told.get("system", ""), **arrays)
 
 
 _ARRAYS = ("left_out", "bands", "levels_db", "spectra", "envelopes", "fault_scores")

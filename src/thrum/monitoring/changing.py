@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def add(
     left_out = system.left_out_scores()[monitor.key]
     renewed = tuple(counts) if renew else ()
     baseline = monitor.baseline.with_clips(clips, states, left_out, renewed=renewed)
-    change = _commit(monitor, "add", system, baseline, signed, [clip.name for clip in clips])
+    change = commit(monitor, "add", system, baseline, signed, [clip.name for clip in clips])
     return Changed(change, tuple(states), tuple(advice))
 
 
@@ -111,7 +111,7 @@ def confirm_faults(monitor: Monitor, sounds: Sequence[Path | Clip], signed: Sign
     clips = _new(monitor, sounds)
     states = _states(monitor, clips, None)
     baseline = monitor.baseline.with_faults(clips, states, monitor.scores(clips))
-    change = _commit(monitor, "fault", None, baseline, signed, [clip.name for clip in clips])
+    change = commit(monitor, "fault", None, baseline, signed, [clip.name for clip in clips])
     return Changed(change, tuple(states))
 
 
@@ -123,10 +123,10 @@ def drop(monitor: Monitor, names: Sequence[str | Path], signed: Signed) -> Chang
     system = monitor.system.adapted(monitor.key, dropped=sorted(set(places)))
     baseline = monitor.baseline.without(places, system.left_out_scores()[monitor.key])
     gone = [monitor.baseline.clips[place].name for place in places]
-    return Changed(_commit(monitor, "drop", system, baseline, signed, gone))
+    return Changed(commit(monitor, "drop", system, baseline, signed, gone))
 
 
-def _commit(
+def commit(
     monitor: Monitor,
     what: str,
     system: System | None,
@@ -140,7 +140,7 @@ def _commit(
         parent, version = history.current, history.next_version()
         learnt = system or monitor.system
         if baseline.faults and system is not None:
-            baseline = _scored_again(monitor, learnt, baseline)
+            baseline, _ = scored_again(monitor.key, learnt, baseline)
         folder = history.folder / history.name(version)
         if type(learnt).adapted is not System.adapted and (system or _has_own(monitor, parent)):
             learnt.save(folder)
@@ -155,17 +155,23 @@ def _has_own(monitor: Monitor, version: int) -> bool:
     return (monitor.history.folder / monitor.history.name(version)).is_dir()
 
 
-def _scored_again(monitor: Monitor, system: System, baseline: Baseline) -> Baseline:
-    """Return the baseline with the scores that its faults have now, where their files are still there."""
-    from dataclasses import replace
+def scored_again(key: tuple[str, str], system: System, baseline: Baseline) -> tuple[Baseline, int]:
+    """Return the baseline with the scores that its faults have now, where their files are still there.
 
-    scores = baseline.fault_scores.copy()
+    Returns
+    -------
+    baseline, gone
+        And how many faults' recordings are not there, or are others by now.
+    """
+    scores, gone = baseline.fault_scores.copy(), 0
     for place, fault in enumerate(baseline.faults):
-        clip = Clip(Path(fault.path), *monitor.key, "test")
+        clip = fault.clip(key)
         if clip.path.exists() and content_of(clip) == fault.sha256:
             found = system.score([clip])
             scores[place] = found.columns[found.selected][0]
-    return replace(baseline, fault_scores=scores)
+        else:
+            gone += 1
+    return replace(baseline, fault_scores=scores), gone
 
 
 def _new(monitor: Monitor, sounds: Sequence[Path | Clip]) -> list[Clip]:

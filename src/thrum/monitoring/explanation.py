@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from thrum import audio
 from thrum.errors import DataError
-from thrum.monitoring.baseline import Baseline, Known
+from thrum.monitoring.baseline import Baseline, Known, content_of
 from thrum.monitoring.detail import detail_of
 from thrum.monitoring.differences import Difference, Normal, differences
 from thrum.monitoring.heard import RATE, Heard, hear
@@ -166,11 +165,11 @@ def usual_spectrum(baseline: Baseline, near: NDArray[np.intp]) -> NDArray[np.flo
 
 def sounds(explanation: Explanation) -> list[NDArray[np.float32]]:
     """Return the clip and, where its file is still there, the nearest normal clip, (S,) at `RATE`."""
-    clip, path = explanation.judgement.clip, Path(explanation.nearest.path)
+    clip = explanation.judgement.clip
+    near = explanation.nearest.clip(clip.machine_key)
     own = [audio.read_clip(clip, sample_rate=RATE)]
-    if path.is_file():
-        found, rate = audio.read(path, channel=clip.channel)
-        own.append(audio.resample(found, rate, RATE))
+    if near.path.is_file() and content_of(near) == explanation.nearest.sha256:
+        own.append(audio.read_clip(near, sample_rate=RATE))
     return own
 
 

@@ -37,7 +37,8 @@ class Change:
     parent
         What counted before; 0 for the first.
     what
-        ``made``, ``add``, ``drop``, ``fault`` or ``undo``.
+        ``made``, ``add``, ``drop``, ``fault``, ``undo``, or ``carried``: what was confirmed before a round
+        goes on after it.
     when, who, why
         As the caller said.
     clips

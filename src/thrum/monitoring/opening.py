@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thrum import storage
 from thrum.datasets.taking import FILE as SOUND
 from thrum.datasets.taking import read_takings, takings_of, write_takings
 from thrum.errors import StorageError, UsageError
 from thrum.monitoring.alarms import AlarmSettings
 from thrum.monitoring.baseline import Baseline
+from thrum.monitoring.carrying import Earlier, carry_over
+from thrum.monitoring.changing import Signed
 from thrum.monitoring.history import Change, History
 from thrum.monitoring.monitor import Monitor
 from thrum.systems.base import System, load_system
@@ -61,6 +65,7 @@ def open_monitor(
         if (history.folder / history.name(version)).is_dir():
             system = load_system(history.folder / history.name(version), device=device)
         else:
+            _require_made_with(run, baseline, version, history)
             system = system.with_left_out(key, baseline.left_out)
     return Monitor(key, system, baseline, history=history, takings=read_takings(run), alarms=alarms)
 
@@ -103,7 +108,7 @@ def prepare_monitors(
         states = [clip.attributes.get(states_by, "normal") for clip in own] if states_by else None
         with history.lock():
             version = history.next_version()
-            baseline = Baseline.of(own, left_out[key], states)
+            baseline = replace(Baseline.of(own, left_out[key], states), system=_content(run))
             baseline.save(history.folder, history.name(version))
             names = tuple(clip.name for clip in own)
             history.record(Change(version, 0, "made", when, who, "the run's own clips", names))
@@ -111,12 +116,39 @@ def prepare_monitors(
             progress("normal sound for monitors", number, len(groups))
 
 
-def prepare_site(site: Site, *, when: str, who: str, progress: Progress | None = None) -> None:
-    """Write the first baselines of a site after a round, of its own machines."""
-    if (site.folder / "model.json").exists():
-        clips = [clip for key in site.machines for clip in site.training_clips(key)]
-        system = load_system(site.folder, device="cpu")
-        prepare_monitors(site.folder, system, clips, when=when, who=who, progress=progress)
+def prepare_site(site: Site, *, when: str, who: str, progress: Progress | None = None) -> list[str]:
+    """Write the baselines of a site after a round, of its own machines.
+
+    What people had confirmed before the round goes on into the new baselines; see
+    `thrum.monitoring.carrying`.
+
+    Returns
+    -------
+    list of str
+        What a person must know.
+    """
+    if not (site.folder / "model.json").exists():
+        return []
+    histories = {key: History(folder_of(site.folder, key)) for key in site.machines}
+    earlier: dict[tuple[str, str], Earlier] = {}
+    notes = []
+    for key, history in histories.items():
+        try:
+            found = Earlier.of(history)
+        except StorageError as error:
+            notes.append(
+                f"{'/'.join(key)}: what was confirmed before this round does not go on: {error}"
+            )
+            continue
+        if found is not None:
+            earlier[key] = found
+    clips = [clip for key in site.machines for clip in site.training_clips(key)]
+    system = load_system(site.folder, device="cpu")
+    prepare_monitors(site.folder, system, clips, when=when, who=who, progress=progress)
+    for key, before in earlier.items():
+        monitor = open_monitor(site.folder, "/".join(key), device="cpu")
+        notes += carry_over(monitor, before, Signed(when, who, "confirmed before this round"))
+    return notes
 
 
 def history_of(run: Path | str, machine: str | None) -> tuple[str, History]:
@@ -157,6 +189,26 @@ def _key(run: Path, system: System, machine: str | None) -> tuple[str, str]:
             f"{run} knows {', '.join(known)}: say which one is meant (--machine machine/machine_id)"
         )
     return known[machine]
+
+
+def _content(run: Path) -> str:
+    """Return what tells a run's system from that of another round in the same folder."""
+    return str(storage.read_json(run / "model.json").get("sha256", ""))
+
+
+def _require_made_with(run: Path, baseline: Baseline, version: int, history: History) -> None:
+    """Raise where the scores of a baseline are of a system that another round has replaced since."""
+    if baseline.system and baseline.system != _content(run):
+        made = max(change.version for change in history.changes() if change.what == "made")
+        advice = (
+            f"thrum baseline undo --to {made} goes to the last round's"
+            if made > version
+            else "take part in a round again, which makes a new one and carries on what was confirmed"
+        )
+        raise StorageError(
+            f"version {version} of the baseline in {history.folder} belongs to an earlier round, whose "
+            f"system is not there any more: {advice}"
+        )
 
 
 def _loaded(history: History, version: int) -> Baseline:

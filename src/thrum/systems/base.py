@@ -127,6 +127,34 @@ class System(ABC):
         other.held_out_ = {**self._held_out(), key: own}
         return other
 
+    def taking_over(
+        self,
+        earlier: System | None,
+        key: tuple[str, str],
+        *,
+        places: Sequence[int],
+        dropped: Sequence[int] = (),
+    ) -> Self:
+        """Return a system that also knows normal clips of a machine ID that an earlier one of its kind knew.
+
+        Parameters
+        ----------
+        earlier
+            As it was before this one learnt; None where there are none to take over.
+        places
+            Places in the earlier one's `left_out_scores` of the clips to take over.
+        dropped
+            Places in `left_out_scores` of the clips to forget.
+
+        Raises
+        ------
+        DataError
+            Where the earlier one heard in another way.
+        """
+        if places:
+            raise DataError(f"{self.name} cannot take over clips without their recordings")
+        return self.adapted(key, dropped=dropped)
+
     def with_left_out(self, key: tuple[str, str], scores: NDArray[np.float64]) -> Self:
         """Return a system with these left-out scores of a machine ID, where it wants held-out clips."""
         other = copy.copy(self)

@@ -142,13 +142,33 @@ class EmbeddingSharing(System):
         the score of the statistics is selected from then on.
         """
         self._require_learnt([*added])
+        return self._changed(key, dropped, self._frames(list(added)) if added else [])
+
+    def taking_over(
+        self,
+        earlier: System | None,
+        key: MachineKey,
+        *,
+        places: Sequence[int],
+        dropped: Sequence[int] = (),
+    ) -> Self:
+        """Return the same with training clips that an earlier round's knew; see `System.taking_over`."""
+        if not places:
+            return self._changed(key, dropped, [])
+        if not isinstance(earlier, EmbeddingSharing):
+            raise DataError("what was learnt of the clips is not there any more")
+        if earlier.config.embedder != self.config.embedder:
+            raise DataError(
+                f"they were embedded by {earlier.config.embedder}, now it is {self.config.embedder}"
+            )
+        return self._changed(key, dropped, [earlier.frames_[key][place] for place in places])
+
+    def _changed(self, key: MachineKey, dropped: Sequence[int], added: Sequence[Frames]) -> Self:
         kept = [own for place, own in enumerate(self.frames_[key]) if place not in set(dropped)]
-        if added:
-            kept += self._frames(list(added))
-        if not kept:
+        if not kept and not added:
             raise DataError(f"{'/'.join(key)} would have no normal clip left: add some first")
         other = copy.copy(self)
-        return other._know({**self.frames_, key: kept}, self.pools_, None)
+        return other._know({**self.frames_, key: [*kept, *added]}, self.pools_, None)
 
     def _know(
         self,
