@@ -24,6 +24,8 @@ from thrum.types import Dataset
 
 pytestmark = pytest.mark.slow  # every system learns, shortened
 NAME = "machine0/id_00"
+REFIT = {"embedding-sharing", "knn", "multitask-conformer", "self-supervised"}
+"""Those that compare with confirmed clips from then on; of the others only the ranking changes."""
 CODE = """
 import json, sys, thrum
 monitor = thrum.open_monitor(sys.argv[1], sys.argv[2], device="cpu")
@@ -91,7 +93,12 @@ def test_its_baseline_takes_clips_in_and_gives_them_back(
     monitor = thrum.open_monitor(run, NAME, device="cpu")
     before, rest = len(monitor.baseline.left_out), sorted(new.glob("normal/*.wav"))[4:10]
     wanted = [one.score for one in monitor.judge(rest)]
-    changing.add(monitor, sorted(new.glob("normal/*.wav"))[:4], Signed("now", "tests"))
+    done = changing.add(monitor, sorted(new.glob("normal/*.wav"))[:4], Signed("now", "tests"))
+    assert monitor.system.refits == (name in REFIT)
+    assert ([one.score for one in monitor.judge(rest)] != wanted) == (name in REFIT)
+    assert any(f"of {name} only the ranking changes" in text for text in done.advice) == (
+        name not in REFIT
+    )
     again = thrum.open_monitor(run, NAME, device="cpu")
     assert len(again.baseline.left_out) == before + 4
     assert [one.score for one in again.judge(rest)] == [one.score for one in monitor.judge(rest)]

@@ -98,6 +98,11 @@ def add(
                     f"these clips are stranger than those known in the state {name!r} by more than chance: "
                     f"if normal sound has changed for good, undo, and add ten or more with --renew"
                 )
+    if not monitor.system.refits:
+        advice.append(
+            f"of {monitor.system.name} only the ranking changes: what it learnt lies in a network, and is "
+            f"learnt anew by thrum train"
+        )
     system = monitor.system.adapted(monitor.key, added=clips)
     left_out = system.left_out_scores()[monitor.key]
     renewed = tuple(counts) if renew else ()
@@ -142,7 +147,7 @@ def commit(
         if baseline.faults and system is not None:
             baseline, _ = scored_again(monitor.key, learnt, baseline)
         folder = history.folder / history.name(version)
-        if type(learnt).adapted is not System.adapted and (system or _has_own(monitor, parent)):
+        if learnt.refits and (system or _has_own(monitor, parent)):
             learnt.save(folder)
         baseline.save(history.folder, history.name(version))
         change = Change(version, parent, what, signed.when, signed.who, signed.why, tuple(names))

@@ -86,6 +86,11 @@ class System(ABC):
         """
         return True
 
+    @property
+    def refits(self) -> bool:
+        """Whether `adapted` changes what clips are compared with, and not only what they are ranked among."""
+        return False
+
     def calibrate(self, clips: Iterable[Clip]) -> Self:
         """Keep the scores of normal clips that `fit` was not given, as left-out scores."""
         clips = list(clips)

@@ -111,6 +111,11 @@ class NearestNeighbours(System):
         """No: a clip is left out by taking its vector away."""
         return False
 
+    @property
+    def refits(self) -> bool:
+        """Yes: clips are compared with others."""
+        return True
+
     def left_out_scores(self) -> dict[MachineKey, NDArray[np.float64]]:
         """Return, by machine ID, the distances (N,) of the training clips to the nearest *others*.
 

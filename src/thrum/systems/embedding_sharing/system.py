@@ -120,6 +120,11 @@ class EmbeddingSharing(System):
         """No: networks are cross-fitted, or their scores are not the selected ones."""
         return False
 
+    @property
+    def refits(self) -> bool:
+        """Yes: clips are compared with others."""
+        return True
+
     def left_out_scores(self) -> dict[MachineKey, NDArray[np.float64]]:
         """Return, by machine ID, the selected score (N,) of each training clip as if it had not been there.
 

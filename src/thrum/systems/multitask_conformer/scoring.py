@@ -81,6 +81,10 @@ class Evaluator:
         self.distance_ = Mahalanobis(shrinkage=self.shrinkage).fit(features)
         return self._scaled(scales[0], scales[1])
 
+    def comparing(self, features: Matrix) -> Evaluator:
+        """Return the same with mean and covariance of other features (N, E); its scales stay."""
+        return Evaluator(self.number, shrinkage=self.shrinkage).restore(features, self.scales_)
+
     def score(self, readings: Readings) -> dict[str, NDArray[np.float64]]:
         """Return the seven scores (B,) of clips, each the mean of its standardised parts."""
         return self.combined(self.three(readings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -18,12 +19,13 @@ from thrum.errors import DataError, NotFittedError
 from thrum.evaluation.report import EmbeddingMaps
 from thrum.features.augment import Augmentation
 from thrum.systems.base import System
+from thrum.systems.confirmed import Confirmed
 from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.fitting import Target, fit_network
 from thrum.systems.multitask_conformer.inputs import Spectrograms
 from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
-from thrum.systems.multitask_conformer.scoring import COMBINATIONS
+from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Readings
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
@@ -42,6 +44,8 @@ class MultitaskConformer(System):
 
     name = "multitask-conformer"
     Config: ClassVar[type[Config]] = Config
+
+    confirmed_: dict[MachineKey, Confirmed]
 
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Train a network for each machine type; learn what is usual of each machine ID."""
@@ -93,6 +97,50 @@ class MultitaskConformer(System):
                     columns[COMBINED][rows] = scores[model.combination]
         return Scores(clips, columns, self.config.score)
 
+    def calibrate(self, clips: Iterable[Clip]) -> Self:
+        """Keep the scores of clips that `fit` was not given, and what the network makes of them."""
+        clips = list(clips)
+        super().calibrate(clips)
+        self.confirmed_ = {}
+        if clips:
+            for key, readings in self._readings(clips).items():
+                self.confirmed_[key] = Confirmed.held_back(*readings)
+        return self
+
+    @property
+    def refits(self) -> bool:
+        """Mean and covariance of a machine ID's features are estimated anew."""
+        return True
+
+    def adapted(
+        self, key: MachineKey, *, dropped: Sequence[int] = (), added: Sequence[Clip] = ()
+    ) -> Self:
+        """Return the same with mean and covariance of other clips of a machine ID; see `System.adapted`.
+
+        The scales by which scores are made alike stay those of training.
+        """
+        self._require_learnt(added)
+        confirmed = self._confirmed().get(key)
+        if confirmed is None:
+            return super().adapted(key, dropped=dropped, added=added)
+        model, (machine, machine_id) = self.models_[key[0]], key
+        evaluator = model.evaluators[machine_id]
+        new = self._readings(added)[key] if added else ()
+        reference, confirmed = confirmed.changed(
+            evaluator.distance_.vectors_, dropped=dropped, added=new
+        )
+        method = model.combination if self.config.score == COMBINED else self.config.score
+        own = Readings(*confirmed.parts)
+
+        def score(vectors: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return evaluator.comparing(vectors).score(own.take(rows))[method]
+
+        other = self.with_left_out(key, confirmed.left_out(reference, score))
+        evaluators = {**model.evaluators, machine_id: evaluator.comparing(reference)}
+        other.models_ = {**self.models_, machine: replace(model, evaluators=evaluators)}
+        other.confirmed_ = {**self._confirmed(), key: confirmed}
+        return other
+
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps:
         """Return clips as their mean log-mel spectrum and as their type's network sees them (figure 2)."""
         clips = list(clips)
@@ -122,11 +170,15 @@ class MultitaskConformer(System):
     def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors: dict[str, torch.Tensor] = {}
         described = []
+        for number, key in enumerate(sorted(self._confirmed())):
+            parts = self._confirmed()[key].tensors()
+            tensors |= {f"confirmed.{number}.{name}": value for name, value in parts.items()}
         for number, machine in enumerate(sorted({machine for machine, _ in self.machine_keys})):
             own, told = self.models_[machine].state()
             tensors |= {f"{number}.{name}": value for name, value in own.items()}
             described.append({"machine": machine, **told})
-        return tensors, {"types": described}
+        confirmed = [list(key) for key in sorted(self._confirmed())]
+        return tensors, {"types": described, "confirmed": confirmed}
 
     def _restore(self, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
         self.models_ = {
@@ -138,6 +190,23 @@ class MultitaskConformer(System):
             )
             for number, told in enumerate(described["types"])
         }
+        self.confirmed_ = {
+            (machine, machine_id): Confirmed.from_tensors(
+                storage.under(tensors, f"confirmed.{number}")
+            )
+            for number, (machine, machine_id) in enumerate(described.get("confirmed", []))
+        }
+
+    def _confirmed(self) -> dict[MachineKey, Confirmed]:
+        return getattr(self, "confirmed_", {})
+
+    def _readings(self, clips: Sequence[Clip]) -> dict[MachineKey, Readings]:
+        """Return what the networks make of clips, by machine ID."""
+        with self._spectrograms(clips) as spectrograms:
+            return {
+                key: self.models_[key[0]].read(spectrograms, np.array(rows))
+                for key, rows in rows_by_machine(clips).items()
+            }
 
     def _fitted(
         self,

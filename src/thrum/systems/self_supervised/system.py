@@ -19,6 +19,7 @@ from thrum import storage
 from thrum.errors import DataError, NotFittedError
 from thrum.evaluation.report import EmbeddingMaps
 from thrum.systems.base import System
+from thrum.systems.confirmed import Confirmed
 from thrum.systems.self_supervised.config import Config
 from thrum.systems.self_supervised.fitting import attribute_classes, fit_network
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
@@ -41,6 +42,8 @@ class SelfSupervised(System):
 
     name = "self-supervised"
     Config: ClassVar[type[Config]] = Config
+
+    confirmed_: dict[MachineKey, Confirmed]
 
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Train the classifier, and keep each section's embeddings to measure distances to."""
@@ -110,6 +113,43 @@ class SelfSupervised(System):
                 )
         return Scores(clips, columns, self.config.score)
 
+    def calibrate(self, clips: Iterable[Clip]) -> Self:
+        """Keep the scores of clips that `fit` was not given, and their embeddings."""
+        clips = list(clips)
+        super().calibrate(clips)
+        if self.refits and clips:
+            embeddings = self._embeddings(clips)
+            self.confirmed_ = {
+                key: Confirmed.held_back(embeddings[rows])
+                for key, rows in rows_by_machine(clips).items()
+            }
+        return self
+
+    @property
+    def refits(self) -> bool:
+        """Whether clips are compared with: not by the posterior."""
+        return bool(self.config.score == "distance")
+
+    def adapted(
+        self, key: MachineKey, *, dropped: Sequence[int] = (), added: Sequence[Clip] = ()
+    ) -> Self:
+        """Return the same with other embeddings of a section to compare with; see `System.adapted`."""
+        self._require_learnt(added)
+        confirmed = self._confirmed().get(key)
+        if not self.refits or confirmed is None:
+            return super().adapted(key, dropped=dropped, added=added)
+        new = [self._embeddings(added)] if added else []
+        reference, confirmed = confirmed.changed(self.embeddings_[key], dropped=dropped, added=new)
+        own = confirmed
+
+        def score(vectors: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return distance_scores(vectors, own.parts[0][rows], neighbours=self.config.neighbours)
+
+        other = self.with_left_out(key, confirmed.left_out(reference, score))
+        other.embeddings_ = {**self.embeddings_, key: reference}
+        other.confirmed_ = {**self._confirmed(), key: confirmed}
+        return other
+
     def embedding_maps(self, clips: Iterable[Clip]) -> EmbeddingMaps:
         """Return clips as their mean log-mel spectrum and as the classifier sees them (figure 2)."""
         clips = list(clips)
@@ -147,6 +187,9 @@ class SelfSupervised(System):
         tensors = {f"network.{key}": value for key, value in self.network_.state_dict().items()}
         for number, key in enumerate(keys):
             tensors[f"embeddings.{number}"] = torch.from_numpy(self.embeddings_[key])
+            if key in self._confirmed():
+                own = self._confirmed()[key].tensors()
+                tensors |= {f"confirmed.{number}.{name}": value for name, value in own.items()}
         return tensors, {"keys": [list(key) for key in keys], "sizes": asdict(self.sizes_)}
 
     def _restore(self, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
@@ -158,7 +201,19 @@ class SelfSupervised(System):
             (machine, machine_id): tensors[f"embeddings.{number}"].numpy()
             for number, (machine, machine_id) in enumerate(described["keys"])
         }
+        confirmed = {
+            (machine, machine_id): storage.under(tensors, f"confirmed.{number}")
+            for number, (machine, machine_id) in enumerate(described["keys"])
+        }
+        self.confirmed_ = {k: Confirmed.from_tensors(own) for k, own in confirmed.items() if own}
         self.wav2vec2_ = None
+
+    def _confirmed(self) -> dict[MachineKey, Confirmed]:
+        return getattr(self, "confirmed_", {})
+
+    def _embeddings(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
+        with self._inputs(clips, self.sizes_.features) as inputs:
+            return self._embedded(inputs)[0]
 
     def _possible_features(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Return the features wanted, less those that need a waveform where there is none."""
