@@ -63,7 +63,7 @@ def test_how_the_dataset_was_read_is_shown(root: Path) -> None:
     shown = result.stdout.splitlines()
     assert "press id_00" in shown
     assert (
-        "  train normal: normal/1.wav, normal/2.wav, normal/3.wav, normal/4.wav, normal/5.wav, …"
+        "  train normal: normal/1.wav, normal/2.wav, normal/3.wav, normal/4.wav, normal/5.wav and 6 more"
         in (shown)
     )
     assert "  test anomaly: anomaly/1.wav" in shown

@@ -49,6 +49,12 @@ def test_good_recordings_are_counted_and_described(tree) -> None:
                     "test unlabelled": ["section_00_0001.wav", "section_00_0002.wav"],
                     "test anomaly source": ["section_00_source_test_anomaly_0000.wav"],
                 },
+                "counts": {
+                    "train normal source": 1,
+                    "train normal target": 1,
+                    "test unlabelled": 2,
+                    "test anomaly source": 1,
+                },
             },
         ),
         "bad": (),

@@ -122,16 +122,51 @@ def test_the_layout_of_mvtec(tree) -> None:
         ),
         (
             ["pump/a.wav", "2026-03-01/a.wav"],
-            "called by a day and holds recordings: of which machine",
+            "called by when it was recorded: of which machine",
         ),
-        (["fan/0/a.wav", "fan/1/a.wav"], "fan has the folders 0 and 1: are these two machines, or"),
-        (["fan/N/a.wav", "fan/A/a.wav"], "fan has the folders a and n: are these two machines, or"),
+        (["fan/0/a.wav", "fan/1/a.wav"], "fan has the folders 0, 1: are these machines of"),
+        (["fan/N/a.wav", "fan/A/a.wav"], "fan has the folders A, N: are these machines of"),
+        (["fan/N/a.wav", "fan/B/a.wav", "fan/IR/a.wav"], "fan has the folders B, IR, N: are"),
+        (["fan/class_0/a.wav", "fan/class_1/a.wav"], "fan has the folders class_0, class_1"),
+        (["fan/Zustand 1/a.wav", "fan/Zustand 2/a.wav"], "fan has the folders Zustand 1, Zus"),
+        (["fan/before_repair/a.wav", "fan/after_repair/a.wav"], "after_repair, before_repair: are"),
+        (["fan/0_1.wav", "fan/0_2.wav", "fan/1_1.wav", "fan/1_2.wav"], "0_1.wav and 1_2.wav: do"),
+        ([f"fan/{n}_label{n % 2}.wav" for n in range(4)], "do the numbers say normal and anomaly"),
+        (["fan/train/a.wav", "fan/val/a.wav"], "fan/val is called by a split that is not needed"),
+        (["train/a.wav", "val/a.wav"], "give the folder above it; .*val is called by a split"),
+        (["fan/dev/a.wav", "fan/eval/a.wav"], "fan/dev is called by a split that is not needed"),
+        (["normal/fan/a.wav", "anomaly/fan/a.wav"], "say --anomaly 'anomaly/\\*' --normal 'normal"),
+        (
+            ["train/fan/a.wav", "test/fan/ok/a.wav", "test/fan/ng/a.wav"],
+            r"--anomaly 'test/\*/ng/\*' --normal 'test/\*/ok/\*' --normal 'train/\*'",
+        ),
         (["2026-03-01/a.wav", "2026-03-02/a.wav"], "itself the folder of one machine"),
     ],
 )
 def test_what_looks_like_labels_and_is_not_understood_stops(tree, names, said: str) -> None:
     with pytest.raises(DatasetError, match=said):
         open_dataset(tree(names))
+
+
+def test_microphones_and_loads_are_told_as_what_they_were_taken_for(tree, caplog) -> None:
+    found = described(
+        tree(["fan/mic 1/a.wav", "fan/mic 2/a.wav", "pump/900rpm/a.wav", "pump/1200 rpm/a.wav"])
+    )
+    assert {key[1] for key in found} == {"mic 1", "mic 2", "900rpm", "1200 rpm"}
+    assert (
+        "mic 1, mic 2 are taken for machines of their own; if they are microphones" in caplog.text
+    )
+    assert (
+        "1200 rpm, 900rpm are taken for machines of their own; if they are operating" in caplog.text
+    )
+
+
+def test_sessions_are_no_machine_ids(tree) -> None:
+    names = ["pump/session 1/2026-03-01/a.wav", "pump/session 2/2026-03-02/a.wav"]
+    assert {key[:2] for key in described(tree([*names, "fan/März/a.wav", "fan/April/a.wav"]))} == {
+        ("pump", "id_00"),
+        ("fan", "id_00"),
+    }
 
 
 def test_days_are_no_machine_ids(tree) -> None:

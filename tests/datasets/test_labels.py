@@ -154,6 +154,18 @@ def test_patterns_with_individuals_and_splits(tree) -> None:
     }
 
 
+def test_patterns_with_labels_and_splits_above_the_machines(tree) -> None:
+    root = tree(["train/fan/1.wav", "test/fan/ok/1.wav", "test/fan/ng/1.wav", "bad/pump/2.wav"])
+    patterns = {"normal": ["train/*", "test/*/ok/*"], "anomaly": ["test/*/ng/*", "bad/*"]}
+    found = described(open_dataset(root, **patterns))
+    assert {name: row[:4] for name, row in found.items()} == {
+        "train/fan/1.wav": ("fan", "id_00", "train", "normal"),
+        "test/fan/ok/1.wav": ("fan", "id_00", "test", "normal"),
+        "test/fan/ng/1.wav": ("fan", "id_00", "test", "anomaly"),
+        "bad/pump/2.wav": ("pump", "id_00", "test", "anomaly"),
+    }
+
+
 def test_patterns_that_contradict_or_find_nothing(tree) -> None:
     root = tree(["pump/a.wav", "pump/b.wav"])
     with pytest.raises(DatasetError, match="a.wav matches pump/[*] and [*]a.wav: is it normal"):

@@ -142,6 +142,23 @@ from thrum.datasets.words import is_day, meaning
             for name in ["неисправный", "дефект", "ненормальный", "ijou", "furyou", "guzhang"]
         ),
         *(
+            (name, "normal")
+            for name in [
+                *["gewöhnlich", "Gutzustand", "funktionsfähig", "mangelfrei", "buen estado"],
+                *["operativa", "alineado", "OK品", "良", "定常", "ノーマル", "이상_없음", "합격"],
+            ]
+        ),
+        *(
+            (name, "anomaly")
+            for name in [
+                *["ungewöhnlich", "Riemenriss", "Lagerbruch", "mangelhaft", "funktionsunfähig"],
+                *["Kavitation", "hors_service", "dysfonctionnement", "mal estado", "desalineado"],
+                *["estropeada", "inoperativo", "out_of_order", "NG品", "否", "非定常", "軸受の傷"],
+                *["ベアリング損傷", "불합격", "不平衡", "утечка"],
+            ]
+        ),
+        *((name, None) for name in ["Umriss", "奈良", "改良", "hall", "general"]),
+        *(
             (name, "unclear")
             for name in ["normal_vs_fault", "good bearing bad belt", "正常から異常"]
         ),
@@ -172,6 +189,8 @@ def test_what_a_name_says(name: str, wanted: str | None) -> None:
     "name",
     [
         *["2026-03-01", "20260301", "2026_03_01", "2026-03-01T12-30", "20260301_123000", "2026"],
+        *["März", "février 2026", "Mar 2026", "2026年3月1日", "3日目"],
+        *["session 1", "Sesión 2", "run3", "take_4", "Messung 5", "録音1"],
         *["2026-3", "01.03.2026", "260301", "day1", "Week_12", "KW12", "Monday", "mittwoch"],
     ],
 )
@@ -180,7 +199,7 @@ def test_days(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["1", "07", "id_00", "hall1", "m2026", "section_00", "press", "1234"]
+    "name", ["1", "07", "id_00", "hall1", "m2026", "section_00", "press", "1234", "年", "runner"]
 )
 def test_what_is_no_day(name: str) -> None:
     assert not is_day(name)

@@ -99,6 +99,8 @@ def _wav_data(
             raise cut_short(all_size, length)
         if announced == 0:
             notes.append(UNFINISHED)
+        elif rf64:  # its ds64 is missing or damaged, which alone would tell
+            notes.append("its header does not say how long its sound is; read to the end")
     elif announced > there:
         raise cut_short(announced, there)
     elif beyond:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from thrum.datasets.findings import Finding
 
 SHOWN_MACHINES = 30
-NAMES = 5  # of each kind, as many as the report holds
 NAMED = 3  # clips of a finding
 
 app = typer.Typer(help="Simulate, fetch or check a dataset.", no_args_is_help=True)
@@ -112,7 +111,8 @@ def _print_reading(report: Report) -> None:
         channel = "" if machine.channel is None else f", channel {machine.channel}"
         typer.echo(f"{machine.machine} {machine.machine_id}{channel}")
         for kind, names in machine.names.items():
-            typer.echo(f"  {kind}: {', '.join(names)}{', …' if len(names) == NAMES else ''}")
+            more = machine.counts[kind] - len(names)
+            typer.echo(f"  {kind}: {', '.join(names)}{f' and {more} more' if more else ''}")
     if len(report.machines) > SHOWN_MACHINES:
         more = len(report.machines) - SHOWN_MACHINES
         typer.echo(f"and {more} more machine IDs: --json names clips of each")

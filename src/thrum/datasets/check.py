@@ -48,7 +48,9 @@ class MachineCheck:
     channel
         The channel that is read; None where all are mixed.
     names
-        The first clips of each kind.
+        The first clips of each kind and domain.
+    counts
+        How many there are of each of these.
     """
 
     machine: str
@@ -62,6 +64,7 @@ class MachineCheck:
     seconds: tuple[float, float, float] | None
     channel: int | None
     names: dict[str, list[str]]
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,12 @@ def _summary(
     seconds = [found.seconds for found in formats]
     kinds = Counter(f"{clip.split} {clip.label or 'unlabelled'}" for clip in clips)
     names: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
     for clip in clips:
         kind = f"{clip.split} {clip.label or 'unlabelled'}" + (
             f" {clip.domain}" if clip.domain else ""
         )
+        counts[kind] += 1
         own = names.setdefault(kind, [])
         if len(own) < NAMES:
             own.append(clip.name)
@@ -186,4 +191,5 @@ def _summary(
         seconds=(min(seconds), max(seconds), sum(seconds)) if seconds else None,
         channel=clips[0].channel,
         names=names,
+        counts=dict(counts),
     )

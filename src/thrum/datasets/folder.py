@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thrum.datasets import listing
+from thrum.datasets.classes import require_no_classes, require_no_classes_in
 from thrum.datasets.holding import held_out
 from thrum.datasets.tables import require_no_labels_beside
 from thrum.datasets.words import Meaning, is_day, meaning
@@ -30,15 +31,13 @@ from thrum.types import Clip, Dataset, Label, Split
 
 SPLITS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "tests", "testing"), "test"),
+    **dict.fromkeys(("test", "tests", "testing", "eval", "evaluation"), "test"),
 }
-GOOD = "good"
-PAIRS = frozenset(
-    map(
-        frozenset, [("0", "1"), ("n", "a"), ("pos", "neg"), ("positive", "negative"), ("yes", "no")]
-    )
+VALIDATION = frozenset(
+    ["val", "valid", "validation", "dev", "development", "holdout", "hold_out", "hold-out"]
 )
-"""Names of folders that are as often labels as individuals."""
+"""Splits that others have."""
+GOOD = "good"
 WANTED = (
     "one sub-folder a machine, in it a folder 'normal' of recordings, optionally 'anomaly'; or say what is "
     "what: --labels CSV, or --normal GLOB --anomaly GLOB"
@@ -71,10 +70,8 @@ class Folder:
         """
         left_out: listing.LeftOut = []
         below = [path for path in listing.folders(root, left_out) if not listing.leads_back(path)]
-        if listing.has_recordings(root) or (below and all(map(_is_part, below))):
-            raise DatasetError(
-                f"{root} is itself the folder of one machine: give the folder above it; wanted {WANTED}"
-            )
+        if listing.has_recordings(root) or (below and all(map(_is_part_or_validation, below))):
+            raise _not_above_machines(root, below)
         require_no_labels_beside(root)
         places = list(_machines(root, left_out))
         by_machine: dict[str, list[_Place]] = {}
@@ -126,7 +123,7 @@ def _individuals(places: Sequence[_Place], left_out: listing.LeftOut) -> dict[st
             continue
         below = listing.folders(place.folder, left_out)
         own = [path for path in below if _is_individual(path) and not listing.leads_back(path)]
-        _require_no_pair(place.folder, own)
+        require_no_classes(place.folder, [path.name for path in own])
         for path in listing.distinct(own, path_of=lambda path: path):
             individuals.setdefault(path.name, []).append(_Place(path, place.day))
         if not own:
@@ -134,14 +131,46 @@ def _individuals(places: Sequence[_Place], left_out: listing.LeftOut) -> dict[st
     return individuals
 
 
-def _require_no_pair(folder: Path, individuals: Sequence[Path]) -> None:
-    """Raise a `DatasetError` where the individuals of a machine are called as two classes often are."""
-    names = frozenset(path.name.casefold() for path in individuals)
-    if names in PAIRS:
-        raise DatasetError(
-            f"{folder} has the folders {' and '.join(sorted(names))}: are these two machines, or normal and "
-            f"anomaly? Rename them, or say what is what with --labels CSV, or --normal GLOB --anomaly GLOB"
-        )
+def _is_part_or_validation(folder: Path) -> bool:
+    return _is_part(folder) or folder.name.casefold() in VALIDATION
+
+
+def _not_above_machines(root: Path, below: Sequence[Path]) -> DatasetError:
+    """Return the error of a folder that is that of one machine, or has labels or splits above machines."""
+    if not listing.has_recordings(root) and not any(map(_is_individual, below)):
+        machines = [machine.name for part in below for machine in listing.folders(part, [])]
+        given = [word for part in below for word in _patterns(part)]
+        if machines and given:
+            return DatasetError(
+                f"{root} has {listing.first_few([part.name for part in below])} above the machines "
+                f"{listing.first_few(sorted(set(machines)))}: wanted the machine first, as "
+                f"{machines[0]}/normal; or say {' '.join(given)}"
+            )
+    advice = (
+        f"{root} is itself the folder of one machine: give the folder above it; wanted {WANTED}"
+    )
+    for folder in below:
+        if folder.name.casefold() in VALIDATION:
+            advice = f"{advice}. Beside: {_no_validation(folder)}"
+    return DatasetError(advice)
+
+
+def _patterns(part: Path) -> list[str]:
+    """Return the options that say what is in a label's or split's folder above the machines."""
+    if (said := meaning(part.name)) in ("normal", "anomaly"):
+        return [f"--{said} '{part.name}/*'"]
+    if SPLITS.get(part.name.casefold()) == "train":
+        return [f"--normal '{part.name}/*'"]
+    below = [name for machine in listing.folders(part, []) for name in listing.folders(machine, [])]
+    names = {path.name: said for path in below if (said := meaning(path.name))}
+    return [f"--{said} '{part.name}/*/{name}/*'" for name, said in names.items()]
+
+
+def _no_validation(folder: Path) -> str:
+    return (
+        f"{folder} is called by a split that is not needed here: move its recordings into 'train' (some are "
+        f"held back by themselves where a method needs it), or into 'test'"
+    )
 
 
 def _holds_machines(folder: Path, *, depth: int) -> bool:
@@ -179,7 +208,7 @@ def _require_a_name(folder: Path) -> None:
     """Raise a `DatasetError` where the folder of a machine is called like a part of one."""
     if is_day(folder.name):
         raise DatasetError(
-            f"{folder} is called by a day and holds recordings: of which machine? Move them into a "
+            f"{folder} is called by when it was recorded: of which machine is that? Move them into a "
             f"folder that is called by it; wanted {WANTED}"
         )
     if meaning(folder.name) is not None or folder.name.casefold() in SPLITS:
@@ -239,6 +268,8 @@ def _walk(
                 left_out.append((path, listing.LEADS_BACK))
                 continue
             if folder == top and not _is_part(path):
+                if path.name.casefold() in VALIDATION:
+                    raise DatasetError(_no_validation(path))
                 _require_no_individual(path)
                 if not any(meaning(beside.name) for beside in listing.folders(folder, [])):
                     left_out.append((path, "a folder whose name says neither normal nor anomaly"))
@@ -316,6 +347,8 @@ def _require_all_understood(folder: Path, found: Sequence[_Found]) -> None:
                 f"or say what is what with --labels CSV, or --normal GLOB --anomaly GLOB"
             )
     direct = [each for each in found if each.said is None and "/" not in each.name]
+    if direct:
+        require_no_classes_in([each.path for each in direct])
     _require_one_place(folder, found, direct)
 
 

@@ -85,9 +85,9 @@ def by_table(root: Path, table: Path) -> Dataset:
 def by_patterns(root: Path, normal: Sequence[str], anomaly: Sequence[str]) -> Dataset:
     """Return the recordings under `root` whose place matches a pattern as what it says.
 
-    The machine is the first folder. The second is the individual where some of them hold both kinds, or
-    there are further folders in all of them; else there is one, ``id_00``. Folders ``train`` and ``test``
-    decide the split.
+    The machine is the first folder, without labels and splits above it. The second is the individual where
+    some of them hold both kinds, or there are further folders in all of them; else there is one, ``id_00``.
+    Folders ``train`` and ``test`` decide the split.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ def _placed(root: Path, found: Mapping[Path, Label]) -> list[Clip]:
     kinds: dict[tuple[str, str], set[Label]] = {}
     depths: dict[str, list[int]] = {}
     for path, label in found.items():
-        parts = [part for part in path.relative_to(root).parts if part.casefold() not in _SPLITS]
+        parts = _told(path, root)
         if len(parts) > 2:
             kinds.setdefault((parts[0], parts[1]), set()).add(label)
         depths.setdefault(parts[0] if len(parts) > 1 else "", []).append(len(parts))
     clips = []
     for path, label in found.items():
-        parts = [part for part in path.relative_to(root).parts if part.casefold() not in _SPLITS]
+        parts = _told(path, root)
         machine = parts[0] if len(parts) > 1 else root.resolve().name
         own = [labels for (name, _), labels in kinds.items() if name == machine]
         both = any(len(labels) > 1 for labels in own)
@@ -152,6 +152,14 @@ def _placed(root: Path, found: Mapping[Path, Label]) -> list[Clip]:
         name = path.relative_to(root).as_posix()
         clips.append(Clip(path, machine, machine_id, split, None, label, name=name))
     return clips
+
+
+def _told(path: Path, root: Path) -> list[str]:
+    """Return the folders that tell the machine, and the name: without splits, and labels above machines."""
+    parts = [part for part in path.relative_to(root).parts if part.casefold() not in _SPLITS]
+    while len(parts) > 2 and meaning(parts[0]) is not None:
+        parts = parts[1:]
+    return parts
 
 
 def _parts(path: Path, root: Path) -> list[str]:

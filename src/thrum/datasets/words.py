@@ -19,9 +19,12 @@ Meaning = Literal["normal", "anomaly", "unclear"]
 _ILL_STEM = re.compile(
     r"anomal|abnormal|fault|defekt|defect|defaut|difett|defeit|fehler|schaden|schadig|kaputt|broken|damag|malfunc"
     r"|failure|verschlei|leckage|leakage|unwucht|balanc(?=.*(?:un|im))|misalign|guast|dannegg|danific|quebrad"
-    r"|uszkodz|awari|usterk|cavitat|contamin|corros"
+    r"|uszkodz|awari|usterk|[ck]avitat|contamin|[ck]orro[sd]|degrad|deform|fractur|ruptur|eroded|erosion|overheat"
+    r"|schlecht|mangelhaft|(?<=.{3})riss$|(?<=.{3})bruch$|verstopf|blockier|gelockert|abgenutzt|abnutzung"
+    r"|uberhitz|unfahig|fehl(?:funktion|ausricht|zustand|lauf)|dysfonction|desequilibr|desalign|desaline"
+    r"|desbalance|fissur|encrass|deterior|endommag|estropead|averiad|obstru|atascad"
 )
-_WELL_STEM = re.compile(r"healthy|nominal|normal(?!i[sz])")
+_WELL_STEM = re.compile(r"healthy|nominal|normal(?!i[sz])|^gut(?:zustand|probe|muster|fall|lauf)")
 _WITHOUT = re.compile(
     r"(fault|defect|damage|error|flaw|fehler|schadens?|storungs?|mangel|fel|fejl)s?(less|free|frei|los|fri|fritt)"
 )
@@ -30,14 +33,26 @@ _NO_LABEL = frozenset({"default", "defaults"})
 
 _OK_IN_GERMAN = re.compile(r"(?<![^\W_])(n\.? ?)?i\.? ?o\.?(?![^\W_])", re.IGNORECASE)
 
+_MONTH = (
+    "(?:january|february|march|april|may|june|july|august|september|october|november|december"
+    "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|januar|februar|marz|mai|juni|juli|oktober|okt|dezember|dez"
+    "|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre|novembre|decembre"
+    "|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre)"
+)
+_TIMES = (
+    "(?:day|tag|jour|dia|giorno|week|woche|kw|semaine|semana|month|monat|mois|mes|shift|schicht"
+    "|session|sitzung|seance|sesion|run|take|trial|recording|rec|aufnahme|messung|mesure|enregistrement"
+    "|medicion|grabacion|録音|収録|測定|录音)"
+)
 _DAY = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?(0?[1-9]|[12]\d|3[01]))?)?([-_t ]+\d\d([-_:h. ]?\d\d){0,2})?"
     r"|(0?[1-9]|[12]\d|3[01])[-_. ](0?[1-9]|1[0-2])[-_. ](19|20)?\d\d|\d\d[-_:h]\d\d[-_:m]\d\d"
     r"|\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
-    r"|(day|tag|jour|dia|giorno|week|woche|kw|semaine|semana|month|monat|shift|schicht)[-_ ]?\d+"
+    rf"|{_TIMES}[-_ ]?\d+"
     r"|(mon|tues|wednes|thurs|fri|satur|sun)day|(mon|diens|donners|frei|sams|sonn)tag|mittwoch"
     r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miercoles|jueves|viernes|sabado|domingo"
-    r"|january|february|march|april|may|june|july|august|september|october|november|december"
+    rf"|({_MONTH}[-_. ]*)?(19|20)\d\d[-_. ]*{_MONTH}|{_MONTH}([-_. ]*((19|20)?\d\d))?"
+    r"|((19|20)\d\d年)?(\d{1,2}月)?(\d{1,2}日)?|\d{1,2}日目"
 )
 
 
@@ -63,9 +78,10 @@ def meaning(name: str) -> Meaning | None:
     said: set[Meaning] = set()
     text = unicodedata.normalize("NFC", name)
     for written, what in _words().written:
-        if written in text.casefold():
+        spaced = re.sub("[-_]+", " ", text.casefold())
+        if written in spaced:
             said.add(what)
-            text = text.casefold().replace(written, " ")
+            text = spaced.replace(written, " ")
     for match in _OK_IN_GERMAN.finditer(text):
         if "." in match[0] or match[0] in ("iO", "niO", "nIO", "NIO", "nio") or match[0] == text:
             said.add("anomaly" if match[1] else "normal")
@@ -87,18 +103,22 @@ def meaning(name: str) -> Meaning | None:
 
 def words_of(name: str) -> list[str]:
     """Return the words of a name, without accents, in lower case; numbers are left out."""
-    plain = "".join(
-        letter
-        for letter in unicodedata.normalize("NFKD", name.replace("ł", "l").replace("ı", "i"))
-        if not unicodedata.combining(letter)
-    )
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", plain)
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", _plain(name))
+    apart = re.sub(r"(?<=[A-Za-z])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[A-Za-z])", " ", apart)
     return re.findall(r"[^\W\d_]+", apart.casefold())
 
 
+def _plain(name: str) -> str:
+    """Return a name without accents."""
+    parts = unicodedata.normalize(
+        "NFKD", name.replace("ł", "l").replace("ı", "i").replace("ß", "ss")
+    )
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+
+
 def is_day(name: str) -> bool:
-    """Whether a folder is called by when its recordings were made."""
-    return _DAY.fullmatch(" ".join(name.casefold().split())) is not None
+    """Whether a folder is called by when its recordings were made: a day, a month, a session."""
+    return bool(name) and _DAY.fullmatch(" ".join(_plain(name).casefold().split())) is not None
 
 
 def _of_word(word: str) -> Literal["normal", "anomaly"] | None:

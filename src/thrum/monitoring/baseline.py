@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from thrum import audio, storage
 from thrum.errors import StorageError
-from thrum.monitoring.detail import ENVELOPE_HZ, SPECTRUM_HZ, Detail, detail_of
-from thrum.monitoring.heard import RATE, Heard, hear_features, hear_sound
+from thrum.monitoring.detail import ENVELOPE_HZ, SPECTRUM_HZ, detail_of
+from thrum.monitoring.heard import RATE, hear_features, hear_sound
 from thrum.monitoring.states import States, found_states
 from thrum.types import Clip
 
@@ -123,7 +123,7 @@ class Baseline:
     @classmethod
     def unheard(cls, left_out: NDArray[np.float64]) -> Self:
         """Return the baseline of a run that kept scores alone."""
-        return cls((), left_out, *_no_sound(0))
+        return cls((), left_out, *_SoundOf.room_for(0, bands=0))
 
     @classmethod
     def of(
@@ -136,12 +136,12 @@ class Baseline:
 
         `states` tells their operating states; None finds them.
         """
-        heard, details = _heard_all(clips)
+        sound = _heard_all(clips)
         if states is None:  # features have no decibels by which states could be apart
-            states = found_states(_bands(heard)) if details else ["normal"] * len(clips)
+            states = found_states(sound.bands) if len(sound.levels_db) else ["normal"] * len(clips)
         names = list(states)
         known = [Known.of(clip, name) for clip, name in zip(clips, names, strict=True)]
-        return cls(tuple(known), left_out, *_stacked(heard, details))
+        return cls(tuple(known), left_out, *sound)
 
     @property
     def states(self) -> States | None:
@@ -183,8 +183,7 @@ class Baseline:
         renewed
             States in which the new clips alone are ranked among from now on.
         """
-        heard, details = _heard_all(clips)
-        new = Baseline((), np.zeros(0), *_stacked(heard, details))
+        new = _heard_all(clips)
         before = tuple(
             replace(clip, calibrates=clip.calibrates and clip.state not in renewed)
             for clip in self.clips
@@ -293,46 +292,39 @@ def _checksum(path: Path, size: int, modified_ns: int) -> str:
     return storage.sha256(path)
 
 
-def _heard_all(clips: Sequence[Clip]) -> tuple[list[Heard], list[Detail]]:
+class _SoundOf(NamedTuple):
+    """What N clips sound like; of features, the last three are empty."""
+
+    bands: NDArray[np.float32]
+    levels_db: NDArray[np.float64]
+    spectra: NDArray[np.float16]
+    envelopes: NDArray[np.float16]
+
+    @classmethod
+    def room_for(cls, clips: int, *, bands: int, detailed: bool = True) -> Self:
+        """Return arrays to be filled: rows kept one by one would break up the memory of what is read."""
+        rows = clips if detailed else 0
+        return cls(
+            np.zeros((clips, bands), np.float32),
+            np.zeros(rows),
+            np.zeros((rows, len(SPECTRUM_HZ)), np.float16),
+            np.zeros((rows, len(ENVELOPE_HZ)), np.float16),
+        )
+
+
+def _heard_all(clips: Sequence[Clip]) -> _SoundOf:
     """Return what clips sound like, in the large and, of recordings, in detail."""
-    heard, details = [], []
-    for clip in clips:
-        if clip.row is not None:
-            heard.append(hear_features(clip))
-            continue
-        sound = audio.read_clip(clip, sample_rate=RATE)
-        heard.append(hear_sound(sound))
-        details.append(detail_of(sound))
-    return heard, details
-
-
-def _bands(heard: Sequence[Heard]) -> NDArray[np.float32]:
-    return np.stack([each.bands for each in heard])
-
-
-def _stacked(
-    heard: Sequence[Heard], details: Sequence[Detail]
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float16], NDArray[np.float16]]:
-    """Return bands, levels, spectra and envelopes of clips, one a row."""
-    if not heard:
-        return _no_sound(0)
-    bands, (none, levels, spectra, envelopes) = _bands(heard), _no_sound(heard[0].bands.size)
-    if not details:
-        return bands.astype(none.dtype), levels, spectra, envelopes
-    return (
-        bands.astype(none.dtype),
-        np.array([each.level_db for each in heard], np.float64),
-        np.stack([each.spectrum for each in details]).astype(np.float16),
-        np.stack([each.envelope for each in details]).astype(np.float16),
-    )
-
-
-def _no_sound(
-    bands: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float16], NDArray[np.float16]]:
-    return (
-        np.zeros((0, bands), np.float32),
-        np.zeros(0),
-        np.zeros((0, len(SPECTRUM_HZ)), np.float16),
-        np.zeros((0, len(ENVELOPE_HZ)), np.float16),
-    )
+    found = _SoundOf.room_for(0, bands=0)
+    for row, clip in enumerate(clips):
+        sound = None if clip.row is not None else audio.read_clip(clip, sample_rate=RATE)
+        heard = hear_features(clip) if sound is None else hear_sound(sound)
+        if row == 0:
+            found = _SoundOf.room_for(
+                len(clips), bands=heard.bands.size, detailed=sound is not None
+            )
+        found.bands[row] = heard.bands
+        if sound is not None and heard.level_db is not None:
+            detail = detail_of(sound)
+            found.levels_db[row] = heard.level_db
+            found.spectra[row], found.envelopes[row] = detail.spectrum, detail.envelope
+    return found
