@@ -20,7 +20,10 @@ import numpy as np
 import soundfile
 
 RATE = 16000
-VERBS = ("data check", "embed", "train", "score")
+VERBS = ("data check", "embed", "train", "score", "simulate")
+
+
+HALF_AN_HOUR = 0.5  # of a second machine, that a collaboration needs
 
 
 def write(path: Path, hours: float, *, seed: int) -> None:
@@ -67,6 +70,10 @@ def words(verb: str, folder: Path, system: str) -> list[str]:
             "--out",
             str(folder / "s.csv"),
         ],
+        "simulate": [
+            *["collaborate", "simulate", "--data", str(folder / "two"), "--embedder", "logmel"],
+            *["--out", str(folder / "round"), "--no-report"],
+        ],
     }[verb]
 
 
@@ -104,8 +111,10 @@ def main() -> None:
     folder = arguments.folder
     try:
         write(folder / "data" / "press" / "normal" / "day.wav", arguments.hours, seed=0)
-        (folder / "new").mkdir()
-        (folder / "new" / "day.wav").symlink_to(folder / "data" / "press" / "normal" / "day.wav")
+        for place in (folder / "new", folder / "two" / "press"):
+            place.mkdir(parents=True)
+            (place / "day.wav").symlink_to(folder / "data" / "press" / "normal" / "day.wav")
+        write(folder / "two" / "lathe" / "short.wav", HALF_AN_HOUR, seed=1)
         size = (folder / "data" / "press" / "normal" / "day.wav").stat().st_size
         print(f"{arguments.hours:g} h at {RATE} Hz, {size / 1e9:.2f} GB, system {arguments.system}")
         for verb in arguments.verbs:

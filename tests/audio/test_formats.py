@@ -166,6 +166,19 @@ def test_ogg_streams_one_after_the_other_are_refused(tmp_path: Path) -> None:
         audio.read(save(tmp_path, first + second, "chained.ogg"))
 
 
+@pytest.mark.parametrize("name", ["ogg", "opus", "flac"])
+def test_a_recording_twice_in_one_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AudioError, match="several streams"):
+        audio.read(save(tmp_path, 2 * broken.content_of(name), f"twice.{name}"))
+
+
+@pytest.mark.parametrize("name", ["NIST", "SVX", "VOC", "MAT5"])
+def test_formats_that_can_be_cut_without_a_sign_are_refused(tmp_path: Path, name: str) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 0.1), 16000, format=name, subtype="PCM_16")
+    with pytest.raises(AudioError, match=r"a\.wav cannot be read .*its format is not known"):
+        audio.read(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize(
     "content", [b"#!AMR\n", b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypM4A ", b"MThd"]
 )

@@ -81,6 +81,13 @@ def no_sound_found() -> DamagedError:
     )
 
 
+def several() -> DamagedError:
+    """Return the error of a file that is several, one after the other."""
+    return DamagedError(
+        "holds several streams, of which only the first would be read: convert it to wav"
+    )
+
+
 def size_of(file: BinaryIO) -> int:
     """Return how many bytes an open file has; its place stays."""
     place = file.tell()

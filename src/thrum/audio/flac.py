@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from thrum.audio.containers import Examined, cut_short, size_of
+from thrum.audio.containers import Examined, cut_short, several, size_of
 
 _TAIL = 1 << 18
 """Bytes at the end that are searched for the last frame: several frames of eight channels of 24 bits."""
+_BEGINS = tuple(b"fLaC" + bytes([last, 0, 0, 34]) for last in (0, 0x80))
+"""How a file begins: its name, and the first block of what it says of itself, which may be the last."""
 _SIZES = {1: 192, **{code: 576 << (code - 2) for code in range(2, 6)}}
 _SIZES |= {code: 256 << (code - 8) for code in range(8, 16)}
 
@@ -29,6 +32,9 @@ def flac(file: BinaryIO) -> Examined:
         int.from_bytes(head[10:12], "big"),
         int.from_bytes(head[21:26], "big") & 0xF_FFFF_FFFF,
     )
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if any(content.find(begin, 42) >= 0 for begin in _BEGINS):
+            raise several()
     file.seek(max(42, length - _TAIL))
     last = _last(list(_frames(file.read())))
     if last is None:

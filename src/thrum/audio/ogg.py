@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import BinaryIO
 
-from thrum.audio.containers import DamagedError, Examined, size_of
+from thrum.audio.containers import DamagedError, Examined, several, size_of
 
 _HEAD = struct.Struct("<4sBBqIIIB")
 _LARGEST_PAGE = 27 + 255 + 255 * 255
@@ -30,15 +31,23 @@ def ogg(file: BinaryIO) -> Examined:
     lacing = tail[at + 27 : at + 27 + segments]
     end = at + 27 + segments + sum(lacing)
     if its_serial != serial:
-        raise DamagedError(
-            "holds several streams, of which only the first would be read: convert it to wav"
-        )
+        raise several()
+    with mmap.mmap(
+        file.fileno(), 0, access=mmap.ACCESS_READ
+    ) as content:  # two copies have one serial
+        if content.find(_begins(serial), _HEAD.size) >= 0:
+            raise several()
     if end > len(tail) or tail[end:].strip(b"\0") or not flags & _LAST:
         raise DamagedError(
             "is cut short: its last page is not marked as such; copy it again, or, where the recorder lost "
             "power, convert it to wav"
         )
     return Examined("ogg")
+
+
+def _begins(serial: int) -> bytes:
+    """Return how the first page of a stream begins."""
+    return struct.pack("<4sBBqI", b"OggS", 0, _FIRST, 0, serial)
 
 
 def _plausible(page: bytes) -> bool:

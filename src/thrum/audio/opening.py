@@ -211,13 +211,11 @@ def _examined_as(path: Path, size: int, modified_ns: int) -> Examined:
 
 def _opened(path: Path, examined: Examined) -> Any:
     with _errors(path):
-        shown = path if examined.shown_as_is else _View(path, examined)
-        file = soundfile.SoundFile(shown)
-    if not examined.kind and file.format in ("MP3", "RAW"):  # libsndfile finds these in any bytes
-        file.close()
-        with _errors(path):
+        if (
+            not examined.kind
+        ):  # libsndfile reads more of them, and cut ones as shorter without a word
             raise ValueError("its format is not known")
-    return file
+        return soundfile.SoundFile(path if examined.shown_as_is else _View(path, examined))
 
 
 def _called_otherwise(path: Path, examined: Examined) -> tuple[str, ...]:

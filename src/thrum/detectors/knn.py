@@ -11,7 +11,7 @@ from thrum.detectors.base import Detector, Vectors
 from thrum.errors import DataError
 
 EXACT_PRODUCTS = 1 << 28  # a second's work; beyond, distances come of a product of matrices
-ROWS_AT_ONCE = 1024  # bounds the matrix of distances
+ROWS_AT_ONCE, DISTANCES_AT_ONCE = 1024, 1 << 22  # bound the matrix of distances to 32 MB
 
 
 class KNN(Detector):
@@ -59,9 +59,11 @@ class KNN(Detector):
         """Return the mean distance (B,) to the k nearest that are not of the own group."""
         k = min(self.neighbours, len(self.vectors_))
         scores = np.zeros(len(X))
-        for start in range(0, len(X), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            distances = self._distances(X[rows])  # (B, N)
+        at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(self.vectors_)))
+        few = min(len(X), ROWS_AT_ONCE) * self.vectors_.size <= EXACT_PRODUCTS
+        for start in range(0, len(X), at_once):
+            rows = slice(start, start + at_once)
+            distances = self._distances(X[rows], exact=few)  # (B, N)
             if groups is not None:
                 distances[groups[rows, None] == groups[None, :]] = np.inf
             nearest = np.partition(distances, k - 1, axis=1)[:, :k]  # (B, k)
@@ -70,11 +72,11 @@ class KNN(Detector):
             np.divide(total, count, out=scores[rows], where=count > 0)
         return scores
 
-    def _distances(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the distances (B, N); of few vectors pair by pair, so that a copy is at no distance."""
+    def _distances(self, X: NDArray[np.float64], *, exact: bool) -> NDArray[np.float64]:
+        """Return the distances (B, N), `exact` pair by pair, so that a copy is at no distance."""
         from scipy.spatial.distance import cdist
         from sklearn.metrics import pairwise_distances
 
-        if self.metric == "euclidean" and X.size * len(self.vectors_) <= EXACT_PRODUCTS:
+        if self.metric == "euclidean" and exact:
             return np.asarray(cdist(X, self.vectors_))
         return np.asarray(pairwise_distances(X, self.vectors_, metric=self.metric))
