@@ -111,9 +111,13 @@ def main() -> None:
     folder = arguments.folder
     try:
         write(folder / "data" / "press" / "normal" / "day.wav", arguments.hours, seed=0)
-        for place in (folder / "new", folder / "two" / "press"):
-            place.mkdir(parents=True)
-            (place / "day.wav").symlink_to(folder / "data" / "press" / "normal" / "day.wav")
+        (folder / "two" / "press").mkdir(parents=True)
+        (folder / "two" / "press" / "day.wav").symlink_to(
+            folder / "data" / "press" / "normal" / "day.wav"
+        )
+        write(
+            folder / "new" / "day.wav", arguments.hours, seed=2
+        )  # sound that the run does not know
         write(folder / "two" / "lathe" / "short.wav", HALF_AN_HOUR, seed=1)
         size = (folder / "data" / "press" / "normal" / "day.wav").stat().st_size
         print(f"{arguments.hours:g} h at {RATE} Hz, {size / 1e9:.2f} GB, system {arguments.system}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -47,7 +47,16 @@ class Heard:
 
 def hear(clips: Sequence[Clip]) -> list[Heard]:
     """Return what each clip sounds like."""
-    return [hear_features(clip) if clip.row is not None else hear_clip(clip) for clip in clips]
+    found: list[Heard] = []
+    bands = np.zeros((0, 0), np.float32)
+    for row, clip in enumerate(clips):
+        own = hear_features(clip) if clip.row is not None else hear_clip(clip)
+        if own.bands.size != bands.shape[-1]:
+            # Room for all: arrays kept one by one would break up the memory of what is read between them.
+            bands = np.zeros((len(clips), own.bands.size), np.float32)
+        bands[row] = own.bands
+        found.append(replace(own, bands=bands[row]))
+    return found
 
 
 def hear_clip(clip: Clip) -> Heard:
