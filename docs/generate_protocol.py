@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as kinds
 
-from thrum.federation import messages
+from thrum.federation import mask_messages, messages
 from thrum.federation.protocol import QUESTIONS
 
 PAGE = Path(__file__).parent / "protocol.md"
@@ -24,6 +24,11 @@ ANSWERS = {
     "describe": messages.Description,
     "manifest": messages.Manifest,
     "chunk": messages.Chunk,
+    "statistics": messages.Statistics,
+    "mask_keys": mask_messages.MaskKeys,
+    "mask_shares": mask_messages.MaskShares,
+    "mask_values": mask_messages.Masked,
+    "unmask": mask_messages.Unmasking,
 }
 ABOVE = """\
 # The protocol
@@ -70,7 +75,7 @@ def rendered() -> str:
     ]
     structs = [
         kind
-        for kind in vars(messages).values()
+        for kind in {**vars(messages), **vars(mask_messages)}.values()
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     ]
     return "\n".join(

@@ -29,6 +29,12 @@ def test_two_releases_cost_what_dp_accounting_says_they_cost() -> None:
     assert epsilon_of(together, 1e-5) == pytest.approx(wanted, rel=1e-3)
 
 
+def test_so_little_noise_that_it_hides_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="hides nothing"):
+        mu_of(1e9, 1e-5)
+    assert mu_of(1e6, 1e-300) > 0
+
+
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 1e-5), (-1.0, 1e-5), (1.0, 0.0), (1.0, 1.0)])
 def test_what_promises_nothing_is_refused(epsilon: float, delta: float) -> None:
     with pytest.raises(ConfigError, match="wanted more than 0"):

@@ -10,6 +10,7 @@ import typer
 from thrum.cli import console
 from thrum.cli.options import (
     Anomaly,
+    Budget,
     ClipSeconds,
     Device,
     HopSeconds,
@@ -17,7 +18,9 @@ from thrum.cli.options import (
     Labels,
     Layout,
     Normal,
+    Release,
     Sharing,
+    checked_releases,
     checked_sharing,
     signature,
 )
@@ -31,6 +34,8 @@ def client(
         str, typer.Option(help="The frozen model that all sites share (thrum weights list).")
     ] = "modulation",
     sharing: Sharing = "statistics",
+    release: Release = None,
+    budget: Budget = "",
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="2 also lets embeddings of test clips leave the site.")
     ] = 1,
@@ -67,6 +72,7 @@ def client(
         anomaly=tuple(anomaly or ()),
         clip_seconds=clip_seconds,
         hop_seconds=hop_seconds,
+        releases=checked_releases(release, budget, sharing=sharing),
     )
     with console.progress(quiet=json) as progress:
         results, notes = take_part(

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Device, Json, PerMachineType, Seed, Settings, Sharing, checked_sharing
+from thrum.cli.options import (
+    Device,
+    Json,
+    PerMachineType,
+    Release,
+    Seed,
+    Settings,
+    Sharing,
+    checked_sharing,
+)
 
 
 def server(
@@ -20,6 +29,7 @@ def server(
     ],
     out: Annotated[Path, typer.Option(help="The server's store; a stopped round goes on there.")],
     sharing: Sharing = "statistics",
+    release: Release = None,
     algorithm: Annotated[
         int, typer.Option(min=1, max=2, help="1: the classifier goes to the sites. 2: it stays.")
     ] = 1,
@@ -47,6 +57,7 @@ def server(
     from thrum.federation.flare.rounds import serve
     from thrum.federation.flare.settings import ServerSettings, read_registry
     from thrum.federation.members import Limits
+    from thrum.privacy.mechanisms import told_release
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
     shared = checked_sharing(
@@ -72,6 +83,7 @@ def server(
         config=preset_settings,
         answer_seconds=timeout,
         quorum=quorum,
+        release=told_release(release, shared) if release is not None else None,
         limits=Limits(max_clips, round(max_gigabytes * 1e9)),
     )
     with console.progress(quiet=json) as progress:

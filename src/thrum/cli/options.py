@@ -10,6 +10,7 @@ import typer
 from thrum.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from thrum.federation.releasing import Releases
     from thrum.monitoring import AlarmSettings
     from thrum.types import Dataset
 
@@ -54,6 +55,22 @@ Sharing = Annotated[
         "embeddings: these, and an ID classifier is trained on them (the paper's way).",
     ),
 ]
+Release = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHAIN",
+        help="The form in which what is shared leaves, the same at all sites. Embeddings: clip_mean "
+        "(default), frames, every:N, rotate:FILE, quantise:BITS, gaussian:EPSILON,DELTA,clip. Statistics: "
+        "least:5 (default), gaussian:EPSILON,DELTA,clip, secure. Joined by ' | '.",
+    ),
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        metavar="EPSILON,DELTA",
+        help="The most that noise may cost any clip, in all rounds together; then nothing new leaves.",
+    ),
+]
 PerMachineType = Annotated[
     bool | None,
     typer.Option(
@@ -74,6 +91,8 @@ Rule = Annotated[
         "clip: one clip is enough."
     ),
 ]
+DEFAULT_RELEASE = "clip_mean"
+"""Of embeddings: how a sound goes on within a clip does not leave, which costs no AUC (docs/privacy.md)."""
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -142,6 +161,25 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise ConfigError(
             f"{out} is not empty: say --resume to go on there, or choose another --out"
         )
+
+
+def checked_releases(
+    release: str | None, budget: str, *, sharing: str, form: str = "sequence"
+) -> Releases:
+    """Return in which form a site releases.
+
+    Parameters
+    ----------
+    form
+        Of the ID classifier: images are stacked of frames, which a clip's mean has none of.
+    """
+    from thrum.federation.releasing import Releases
+    from thrum.privacy.mechanisms.chain import resolved
+
+    if sharing == "statistics":
+        return Releases(statistics=release or Releases().statistics, budget=budget)
+    default = "frames" if form == "image" else DEFAULT_RELEASE
+    return Releases(embeddings=resolved(release or default), budget=budget)
 
 
 def checked_sharing(

@@ -14,8 +14,10 @@ from thrum.embedders.store import EmbeddingStore
 from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
 from thrum.federation.messages import Algorithm, MachineKey, Sharing
+from thrum.federation.releasing import Releases
 from thrum.federation.server import Server
 from thrum.federation.site import Site, SiteScores
+from thrum.privacy.mechanisms import told_release
 from thrum.systems.embedding_sharing import (
     Config,
     IDClassifier,
@@ -66,6 +68,7 @@ def simulate(
     sharing: Sharing = "statistics",
     device: str = "auto",
     per_machine_type: bool = False,
+    releases: Releases | None = None,
     embeddings: EmbeddingStore | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
@@ -92,6 +95,7 @@ def simulate(
         "sharing": sharing,
         "per_machine_type": per_machine_type,
         "config": configs.to_mapping(config),
+        "release": _release_of(releases, sharing),
     }
     groups = group_by_machine(dataset)
     names = names_of(groups)
@@ -107,6 +111,7 @@ def simulate(
             device=device,
             algorithm=algorithm,
             sharing=sharing,
+            releases=releases,
             embeddings=embeddings,
         )
         site.prepare()
@@ -154,6 +159,12 @@ def notes_of(alone: Sequence[MachineKey], *, invertible: bool) -> list[str]:
             "choose an embedder with pretrained weights before recordings are confidential"
         )
     return notes
+
+
+def _release_of(releases: Releases | None, sharing: Sharing) -> str:
+    """Return the chain of mechanisms that a round is about, as all may know it."""
+    own = releases or Releases()
+    return told_release(own.embeddings if sharing == "embeddings" else own.statistics, sharing)
 
 
 def _claim(folder: Path, settings: Mapping[str, Any]) -> None:

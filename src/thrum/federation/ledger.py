@@ -42,6 +42,10 @@ class Entry:
         The checksum of its content.
     invertible
         Whether its content can be turned back into sound.
+    chain
+        The mechanisms that it has passed.
+    budget
+        What its noise has cost so far, this time included; empty where there is none.
     """
 
     time: str
@@ -51,6 +55,8 @@ class Entry:
     n_bytes: int
     sha256: str
     invertible: bool = False
+    chain: str = ""
+    budget: str = ""
 
 
 class Ledger:
@@ -74,6 +80,8 @@ class Ledger:
         n_bytes: int,
         sha256: str,
         invertible: bool = False,
+        chain: str = "",
+        budget: str = "",
     ) -> Entry:
         """Append an entry and sync it to disk.
 
@@ -83,7 +91,7 @@ class Ledger:
             Where it could not be written whole; then nothing of it is left, and nothing may be sent.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = Entry(now, what, detail, clips, n_bytes, sha256, invertible)
+        entry = Entry(now, what, detail, clips, n_bytes, sha256, invertible, chain, budget)
         line = json.dumps(asdict(entry)).encode() + b"\n"
         try:
             storage.private_folder(self.path.parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thrum.errors import FederationError, ProtocolError
+from thrum.errors import ConfigError, FederationError, ProtocolError
 from thrum.federation.messages import (
     VERSION,
     Description,
@@ -16,8 +16,10 @@ from thrum.federation.messages import (
     Sharing,
     Split,
     parse,
+    printable,
     understood,
 )
+from thrum.privacy.mechanisms import parse_statistics_chain
 from thrum.systems.embedding_sharing.moments import Moments
 
 
@@ -78,6 +80,12 @@ def member_of(name: str, answer: Message, limits: Limits) -> Member:
             f"site {name!r} speaks another version of the protocol than {VERSION[0]}.{VERSION[1]}: "
             f"install versions of thrum that are no further apart"
         )
+    try:
+        parse_statistics_chain(description.statistics_release)
+    except ConfigError as error:
+        raise ProtocolError(
+            f"site {name!r} releases statistics in an unknown form: {error}"
+        ) from error
     machines = {own.key: (own.train, own.test) for own in description.machines}
     if len(machines) != len(description.machines):
         raise ProtocolError(f"site {name!r} describes a machine ID twice")
@@ -152,7 +160,9 @@ def check_statistics(member: Member, moments: Mapping[MachineKey, Moments]) -> N
                 f"site {member.name!r} sent statistics of a machine ID that it did not describe"
             )
         described = member.machines[key][0]
-        if own.count != described or not own.count >= 2 or len(own.axes) > own.count - 1:
+        noisy = "gaussian:" in member.description.statistics_release
+        most = len(own.axes) if noisy else own.count - 1
+        if own.count != described or not own.count >= 2 or len(own.axes) > most:
             raise ProtocolError(
                 f"site {member.name!r} sent {len(own.axes)} axes of {own.count} clips of "
                 f"{'/'.join(key)}; it described {described}"
@@ -196,3 +206,37 @@ def _embedder(member: Member) -> dict[str, object]:
         "stack_frames": own.stack_frames,
         "stack_hop": own.stack_hop,
     }
+
+
+def check_releases(members: Sequence[Member], sharing: Sharing, wanted: str | None) -> str:
+    """Return the chain of mechanisms that all sites release by, as the round has it.
+
+    Parameters
+    ----------
+    wanted
+        The operator's; None takes the sites'.
+
+    Raises
+    ------
+    FederationError
+        Where sites differ, among themselves or from what the operator wants.
+    """
+
+    def own(member: Member) -> str:
+        told = member.description
+        return told.release if sharing == "embeddings" else told.statistics_release
+
+    first = members[0]
+    for member in members[1:]:
+        if own(member) != own(first):
+            raise FederationError(
+                f"sites {first.name!r} and {member.name!r} release in different forms "
+                f"({printable(own(first))!r} and {printable(own(member))!r}): all must say the same "
+                f"--release"
+            )
+    if wanted is not None and own(first) != wanted:
+        raise FederationError(
+            f"the sites release by {printable(own(first))!r}, this round is of {wanted!r}: say the same "
+            f"--release at the server and at all sites"
+        )
+    return own(first)

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from thrum.errors import ProtocolError
 
-VERSION = (3, 0)
+VERSION = (3, 1)
 """Major and minor: the major changes where older versions could not go on."""
 MINORS_APART = 2
 
@@ -36,6 +36,7 @@ Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Dimensions = Annotated[int, Meta(ge=2, le=65_536)]
 Frames = Annotated[int, Meta(ge=1, le=1_000_000)]
 Line = Annotated[str, Meta(max_length=500)]
+Chain = Annotated[str, Meta(max_length=200)]
 Scalar = (
     bool
     | Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
@@ -116,6 +117,9 @@ class Description(msgspec.Struct, frozen=True):
         What it allows; under 1 no test clip leaves it.
     sharing
         What it allows; under ``statistics`` no embedding leaves it.
+    release, statistics_release
+        The chains of mechanisms that embeddings and statistics pass before they leave it; the same at all
+        sites.
     """
 
     protocol: Version
@@ -127,6 +131,8 @@ class Description(msgspec.Struct, frozen=True):
     invertible: bool
     algorithm: Algorithm
     sharing: Sharing = "embeddings"
+    release: Chain = "frames"
+    statistics_release: Chain = "least:5"
 
 
 class StatisticsQuestion(msgspec.Struct, frozen=True):

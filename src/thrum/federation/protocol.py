@@ -11,6 +11,11 @@ method                    leaves  what
 `manifest`                yes     which pieces of embeddings there are, with fingerprints
 `chunk`                   yes     one piece: released embeddings of a few clips
 `statistics`              yes     of each machine a count and how its clips vary; no embedding
+`mask_keys`               yes     keys for a sum of statistics of which the server sees no part
+`mask_shares`             yes     parts of the site's secrets, sealed for the other sites
+`mask_values`             yes     its statistics, masked
+`unmask`                  yes     its parts of the others' secrets
+`accept_total`            ack     the sum of all sites' statistics
 `accept_classifier`       ack     Algorithm 1: the trained ID classifier comes down
 `accept_scores`           ack     Algorithm 2: the anomaly scores of the site's clips come down
 `accept_pools`            ack     for each machine, how the clips of the others vary
@@ -28,6 +33,13 @@ from typing import Protocol
 from msgspec import NODEFAULT, Struct, structs
 
 from thrum.errors import ProtocolError
+from thrum.federation.mask_messages import (
+    MaskKeysQuestion,
+    MaskSharesQuestion,
+    MaskValuesQuestion,
+    TotalQuestion,
+    UnmaskQuestion,
+)
 from thrum.federation.messages import (
     ChunkQuestion,
     ClassifierQuestion,
@@ -45,6 +57,11 @@ QUESTIONS: Mapping[str, type[Struct]] = {
     "manifest": ManifestQuestion,
     "chunk": ChunkQuestion,
     "statistics": StatisticsQuestion,
+    "mask_keys": MaskKeysQuestion,
+    "mask_shares": MaskSharesQuestion,
+    "mask_values": MaskValuesQuestion,
+    "unmask": UnmaskQuestion,
+    "accept_total": TotalQuestion,
     "accept_classifier": ClassifierQuestion,
     "accept_scores": ScoresQuestion,
     "accept_pools": PoolsQuestion,
@@ -71,6 +88,26 @@ class SiteHandle(Protocol):
 
     def statistics(self) -> Message:
         """Say how the clips of each machine vary."""
+        ...
+
+    def mask_keys(self) -> Message:
+        """Make keys for a sum of which nobody sees a part."""
+        ...
+
+    def mask_shares(self, peers: Sequence[Message], place: int, needed: int) -> Message:
+        """Hand out parts of one's secrets, sealed for the others."""
+        ...
+
+    def mask_values(self, boxes: Sequence[str]) -> Message:
+        """Say what one adds, masked."""
+        ...
+
+    def unmask(self, present: Sequence[int]) -> Message:
+        """Hand over one's parts of the others' secrets."""
+        ...
+
+    def accept_total(self, total: Message) -> Message:
+        """Keep the sum over all sites, or refuse it; say which."""
         ...
 
     def accept_pools(self, pools: Message) -> Message:

@@ -21,6 +21,7 @@ from thrum.federation.members import (
     check_consent,
     check_members,
     check_registered,
+    check_releases,
     check_statistics,
     member_of,
     pieces_of,
@@ -40,7 +41,9 @@ from thrum.federation.pieces import Clips, PieceStore
 from thrum.federation.pooling import KnownStatistics, Pools, of_embeddings, pool_for
 from thrum.federation.protocol import SiteHandle
 from thrum.federation.roll import Roll
+from thrum.federation.secure import summed
 from thrum.federation.statistics import parse_statistics, pools_message
+from thrum.privacy.mechanisms import parse_statistics_chain
 from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
@@ -121,6 +124,8 @@ class Server:
         What one site may send.
     quorum
         How many sites must be left where some fail; None wants all.
+    release
+        The chain of mechanisms that all sites must release by, as all may know it; None takes theirs.
     progress
         Told how far the round has come.
     """
@@ -136,6 +141,7 @@ class Server:
         registry: Mapping[str, Sequence[MachineKey]] | None = None,
         limits: Limits | None = None,
         quorum: int | None = None,
+        release: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         config.require_shareable()
@@ -148,6 +154,7 @@ class Server:
         self.registry = registry
         self.limits = limits or Limits()
         self.quorum = quorum
+        self.release = release
         self.progress = progress
 
     def collaborate(
@@ -225,9 +232,11 @@ class Server:
             check_statistics(member, own)
             return own
 
+        first = next(iter(members.values())).description
+        if parse_statistics_chain(first.statistics_release).secure:
+            return self._sum_statistics(roll, sites, members, first.dimensions)
         collected = roll.ask(ask, "collecting statistics")
-        embedder = next(iter(members.values())).description.embedder
-        known = KnownStatistics(self.folder / "statistics", embedder)
+        known = KnownStatistics(self.folder / "statistics", first.embedder)
         notes = [note for name, own in collected.items() for note in known.keep(name, own)]
         asking = [key for name in collected for key in members[name].machines]
         pools = pool_for(asking, known.all())
@@ -237,6 +246,31 @@ class Server:
             {},
             [key for key in asking if key not in pools.of],
             [*notes, *pools.notes],
+            [name for name, accepted in kept.items() if not accepted],
+            dict(roll.lost),
+        )
+
+    def _sum_statistics(
+        self,
+        roll: Roll,
+        sites: Mapping[str, SiteHandle],
+        members: Mapping[str, Member],
+        dimensions: int,
+    ) -> Outcome:
+        """Learn the sum of how all machines vary, of no one how; nobody can be judged, nothing is kept."""
+        total = summed(roll, sites, dimensions)
+        message = total.message()
+        kept = roll.ask(
+            lambda name: _accepted(sites[name].accept_total(message), members[name]),
+            "sending the sum",
+        )
+        return Outcome(
+            [members[name] for name in roll.present],
+            {},
+            [],
+            [
+                f"the statistics of {total.machines} machines were summed in secret: no odd one is left out"
+            ],
             [name for name, accepted in kept.items() if not accepted],
             dict(roll.lost),
         )
@@ -277,6 +311,7 @@ class Server:
         members = roll.ask(join, "joining")
         check_members(list(members.values()))
         check_consent(list(members.values()), algorithm, sharing)
+        check_releases(list(members.values()), sharing, self.release)
         return members
 
     def _listed(

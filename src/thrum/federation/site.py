@@ -41,8 +41,10 @@ from thrum.federation.messages import (
     parse,
     plain,
 )
+from thrum.federation.releasing import Releases, Releasing
 from thrum.federation.statistics import StatisticsStore, parse_statistics, released
-from thrum.privacy.mechanisms import LEAST_CLIPS, release
+from thrum.federation.summing import Summing
+from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
     Config,
     EmbeddingSharing,
@@ -50,8 +52,6 @@ from thrum.systems.embedding_sharing import (
     Moments,
     NetworkScores,
     ScorePair,
-    mean_frames,
-    moments_of,
     selected,
 )
 from thrum.systems.embedding_sharing.pool import Frames
@@ -113,6 +113,8 @@ class Site:
         1: no embedding of a test clip leaves the site, whoever asks. 2: they may.
     sharing
         ``statistics``: no embedding leaves the site, whoever asks. ``embeddings``: they may.
+    releases
+        In which form what it shares leaves; None is what `Releases` says.
     embeddings
         Where its clips are embedded already; None keeps what it embeds in its own folder.
     progress
@@ -134,6 +136,7 @@ class Site:
         device: str = "auto",
         algorithm: Algorithm = 1,
         sharing: Sharing = "statistics",
+        releases: Releases | None = None,
         embeddings: EmbeddingStore | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -154,7 +157,11 @@ class Site:
             EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings
         )
         self._cutter = Cutter(folder / "fingerprint.key")
+        self.releasing = Releasing(releases or Releases(), folder, self._cutter.secret)
         self._pools = StatisticsStore(folder / "pools")
+        self._summing = Summing(
+            name, list(self.machines), self.releasing, self.ledger, self._moments, self._dimensions
+        )
         self._names = names_of(self.machines)
         for key in self.machines:
             for part in key:
@@ -199,6 +206,8 @@ class Site:
                 self.embedder.invertible,
                 self.algorithm,
                 self.sharing,
+                self.releasing.chain.told,
+                self.releasing.statistics_chain.told,
             )
         )
         embedder = type(self.embedder).__name__
@@ -228,7 +237,8 @@ class Site:
                 f"site {self.name!r} has no piece {asked.fingerprint[:12]}… of {split!r} to hand over"
             )
         piece, clips = found
-        released = [release(frames) for frames in self.frames(clips)]
+        self.releasing.spend_on_embeddings(piece.key, self.embedder.settings)
+        released = self._released(clips)
         message = chunk_message(np.concatenate(released), [len(frames) for frames in released])
         self.ledger.record(
             "embeddings",
@@ -237,32 +247,24 @@ class Site:
             n_bytes=len(chunk_content(message["embeddings"], message["lengths"])),
             sha256=message["sha256"],
             invertible=self.embedder.invertible,
+            chain=self.releasing.chain.told,
+            budget=self.releasing.budget.told("/".join(piece.key)),
         )
         return message
 
     def statistics(self) -> Message:
         """Say how the clips of each machine vary: a count and a covariance, after they stand in the ledger.
 
-        A machine of fewer than `LEAST_CLIPS` training clips, or whose clips are all the same, is left out;
-        the log says so.
+        A machine of fewer training clips than the chain wants, or whose clips are all the same, is left
+        out; the log says so.
         """
         parse(StatisticsQuestion, {}, what="the question for statistics")
-        moments: dict[MachineKey, Moments] = {}
-        for key in self.machines:
-            train = self._clips(key, "train")
-            if len(train) < LEAST_CLIPS:
-                _log.warning(
-                    "%s has %d training clips: its statistics stay here, wanted at least %d",
-                    "/".join(key),
-                    len(train),
-                    LEAST_CLIPS,
-                )
-                continue
-            try:
-                moments[key] = moments_of(mean_frames(self._released(train)))
-            except DataError as error:
-                _log.warning("%s: %s", "/".join(key), error)
-        message = released(moments)
+        chain = self.releasing.statistics_chain
+        if chain.secure:
+            raise ProtocolError(
+                f"the server asked for statistics; only their sum over all sites leaves {self.name!r}"
+            )
+        message = released(self._moments(), chain)
         for own in message["machines"]:
             content = own["axes"].tobytes() + json.dumps([own["count"], own["rest"]]).encode()
             self.ledger.record(
@@ -271,8 +273,37 @@ class Site:
                 clips=own["count"],
                 n_bytes=len(content),
                 sha256=storage.sha256_bytes(content),
+                chain=chain.told,
+                budget=self.releasing.budget.told("/".join(own["key"])),
             )
         return message
+
+    def mask_keys(self) -> Message:
+        """Make new keys: a sum of statistics begins of which the server sees no part."""
+        return self._summing.keys()
+
+    def mask_shares(self, peers: Sequence[Message], place: int, needed: int) -> Message:
+        """Hand out parts of this site's secrets, each sealed for another."""
+        return self._summing.shares(peers, place, needed)
+
+    def mask_values(self, boxes: Sequence[str]) -> Message:
+        """Say how the clips of all machines together vary, masked."""
+        return self._summing.values(boxes)
+
+    def unmask(self, present: Sequence[int]) -> Message:
+        """Hand over this site's parts of the others' secrets: never two of one site."""
+        return self._summing.unmask(present)
+
+    def accept_total(self, total: Message) -> Message:
+        """Keep the sum of all sites' statistics, for each machine without its own."""
+
+        def keep() -> str:
+            pools, machines = self._summing.pools(total)
+            self.brought.make_room()
+            self._pools.keep("all", pools)
+            return f"the sum of {machines} machines"
+
+        return self._kept("the sum of all sites", keep)
 
     def accept_classifier(self, state: Message, description: Message) -> Message:
         """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
@@ -361,8 +392,16 @@ class Site:
             ),
             pools=self._pools.read("all") if self._pools.names else {},
             classifier=classifier,
+            release=self._scored_as(),
             device=str(self.device),
         )
+
+    def _scored_as(self) -> tuple[str, bytes]:
+        """Return the chain through which every clip goes that is scored, and the key of its noise."""
+        if self.sharing == "statistics":
+            return "frames", b""
+        chain = self.releasing.chain
+        return chain.text, self.releasing.key if chain.noise is not None else b""
 
     def _dimensions(self) -> int:
         first = next(iter(self.machines))
@@ -377,7 +416,31 @@ class Site:
         return SiteScores(key, test, scores, accuracy)
 
     def _released(self, clips: Sequence[Clip]) -> list[Frames]:
-        return [release(frames) for frames in self.frames(clips)]
+        """Return the embeddings of clips as they leave, or would: the site scores what it shares."""
+        frames = self.frames(clips)
+        if self.sharing == "statistics":  # no embedding leaves, in whatever form
+            return [release(own) for own in frames]
+        return [self.releasing.embeddings(own) for own in frames]
+
+    def _moments(self) -> dict[MachineKey, Moments]:
+        """Return how the clips of each machine vary, as it leaves."""
+        moments: dict[MachineKey, Moments] = {}
+        least = self.releasing.statistics_chain.least
+        for key in self.machines:
+            train = self._clips(key, "train")
+            if len(train) < least:
+                _log.warning(
+                    "%s has %d training clips: its statistics stay here, wanted at least %d",
+                    "/".join(key),
+                    len(train),
+                    least,
+                )
+                continue
+            try:
+                moments[key] = self.releasing.statistics(key, self._released(train))
+            except DataError as error:
+                _log.warning("%s: %s", "/".join(key), error)
+        return moments
 
     def _received(self, key: MachineKey) -> NetworkScores | None:
         """Return the scores that the server computed for a machine (Algorithm 2)."""
@@ -410,7 +473,7 @@ class Site:
             pieces: dict[str, tuple[Piece, list[Clip]]] = {}
             for key in self.machines:
                 clips = self._clips(key, split)
-                made = self._cutter.pieces(key, self.frames(clips), self.embedder.settings)
+                made = self._cutter.pieces(key, self._released(clips), self.embedder.settings)
                 pieces |= {
                     piece.fingerprint: (piece, [clips[place] for place in piece.places])
                     for piece in made
@@ -434,8 +497,8 @@ class Site:
         if not own:
             raise ProtocolError("a classifier came that tells none of this site's machines apart")
         for key in own:
-            (frames,) = self.frames(self._clips(key, "train")[:1])
-            classifier.require_usable(release(frames))
+            (frames,) = self._released(self._clips(key, "train")[:1])
+            classifier.require_usable(frames)
 
     def _received_path(self, key: MachineKey) -> Path:
         return self.folder / "received" / f"{self._names[key]}.json"

@@ -21,18 +21,24 @@ from thrum.federation.messages import (
     plain,
     printable,
 )
-from thrum.privacy.mechanisms import release_statistics
+from thrum.privacy.mechanisms import StatisticsChain, release_statistics
 from thrum.systems.embedding_sharing.moments import RANK, Moments
 
 SLACK = 1e-3
 """Of float32: how far from orthogonal, or from trace one, what arrives may be."""
 
 
-def released(moments: Mapping[MachineKey, Moments]) -> Message:
+def released(moments: Mapping[MachineKey, Moments], chain: StatisticsChain) -> Message:
     """Return a site's statistics as a message, after they have passed the gate."""
+    noisy = chain.noise is not None
     return _message(
         {
-            key: replace(own, axes=release_statistics(own.count, own.axes).astype(np.float64))
+            key: replace(
+                own,
+                axes=release_statistics(own.count, own.axes, least=chain.least, noisy=noisy).astype(
+                    np.float64
+                ),
+            )
             for key, own in moments.items()
         }
     )

@@ -174,6 +174,26 @@ class RemoteSite:
         """Ask how the clips of each machine vary."""
         return self._ask("statistics")
 
+    def mask_keys(self) -> Message:
+        """Ask for keys for a secret sum."""
+        return self._ask("mask_keys")
+
+    def mask_shares(self, peers: Sequence[Message], place: int, needed: int) -> Message:
+        """Ask for parts of the site's secrets, sealed for the others."""
+        return self._ask("mask_shares", peers=list(peers), place=place, needed=needed)
+
+    def mask_values(self, boxes: Sequence[str]) -> Message:
+        """Ask for what the site adds, masked."""
+        return self._ask("mask_values", boxes=list(boxes))
+
+    def unmask(self, present: Sequence[int]) -> Message:
+        """Ask for the site's parts of the others' secrets."""
+        return self._ask("unmask", present=list(present))
+
+    def accept_total(self, total: Message) -> Message:
+        """Send down the sum over all sites."""
+        return self._ask("accept_total", total=total)
+
     def accept_pools(self, pools: Message) -> Message:
         """Send down how the clips of others vary."""
         return self._ask("accept_pools", pools=pools)
@@ -269,6 +289,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         registry=settings.keys,
         limits=settings.limits,
         quorum=settings.quorum,
+        release=settings.release,
         progress=ProgressLog(settings.out),
     )
     outcome = server.collaborate(sites, algorithm=settings.algorithm, sharing=settings.sharing)

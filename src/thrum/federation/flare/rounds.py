@@ -52,6 +52,7 @@ def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Si
         device=settings.device,
         algorithm=settings.algorithm,
         sharing=settings.sharing,
+        releases=settings.releases,
         progress=progress,
     )
 

@@ -15,6 +15,7 @@ from thrum import config, storage
 from thrum.errors import ConfigError, UsageError
 from thrum.federation.members import Limits
 from thrum.federation.messages import Algorithm, MachineKey, Sharing, checked_name
+from thrum.federation.releasing import Releases
 from thrum.systems.embedding_sharing import Config
 
 VARIABLE = "THRUM_ROUND_SETTINGS"
@@ -45,6 +46,8 @@ class SiteSettings:
         What the site allows. ``statistics``: no embedding leaves it. ``embeddings``: they may.
     labels, normal, anomaly
         What says which recordings are normal, as `thrum.open_dataset` has it.
+    releases
+        In which form what it shares leaves.
     clip_seconds, hop_seconds
         How long recordings become clips, as `thrum.datasets.Cutting` has them.
     """
@@ -62,6 +65,7 @@ class SiteSettings:
     anomaly: tuple[str, ...] = ()
     clip_seconds: float | None = None
     hop_seconds: float | None = None
+    releases: Releases = field(default_factory=Releases)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class ServerSettings:
         What one site may send.
     quorum
         How many sites must be left where some do not come or fail; None wants all.
+    release
+        The chain of mechanisms that all sites must release by; None takes theirs.
     """
 
     out: Path
@@ -99,6 +105,7 @@ class ServerSettings:
     answer_seconds: float = 600.0
     limits: Limits = field(default_factory=Limits)
     quorum: int | None = None
+    release: str | None = None
 
     def __post_init__(self) -> None:
         self.config.require_shareable()

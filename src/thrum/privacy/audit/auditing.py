@@ -146,9 +146,13 @@ class Audit:
 
 
 def audit(
-    material: Material, settings: AuditSettings, *, progress: Progress | None = None
+    material: Material,
+    settings: AuditSettings,
+    *,
+    with_worth: bool = True,
+    progress: Progress | None = None,
 ) -> Audit:
-    """Attack `material`, released by each chain, and say what each is worth.
+    """Attack `material`, released by each chain, and say what each is worth, unless told not to.
 
     Raises
     ------
@@ -172,9 +176,11 @@ def audit(
             if progress is not None:
                 progress(f"attacking {chain.told}", number, len(kinds))
         everybody = material.released(chain, key=key)
-        value = worth(
-            material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
-        )
+        value = Worth(None, {}, 0)
+        if with_worth:
+            value = worth(
+                material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
+            )
         n_bytes = sum(own.nbytes for own in everybody.vectors) / max(len(everybody.vectors), 1)
         done.append(Released(chain.told, findings, value, n_bytes))
     return Audit(settings, done, (len(auxiliary.keys), len(target.keys)))

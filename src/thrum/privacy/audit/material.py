@@ -126,10 +126,10 @@ class Material:
         )
 
     def released(self, chain: Chain, *, key: bytes) -> Material:
-        """Return the same clips as the chain releases them; each machine has a key of its own, from `key`."""
+        """Return the same clips as the chain releases them at a site with this key."""
         vectors, at = [], []
         for sample in self.samples:
-            own = chain.release(sample.frames, key=key + "/".join(sample.key).encode())
+            own = chain.release(sample.frames, key=key)
             vectors.append(own)
             at.append(_times(sample.times, len(own)))
         return replace(self, vectors=vectors, at=at, chain=chain.told)

@@ -39,8 +39,10 @@ def _sample(clip: Clip, embedder: Embedder, logmel: LogMel) -> Sample:
         frames = np.asarray(read_features([clip])[0], np.float16)
         times = np.arange(len(frames), dtype=np.float64) * Precomputed().hop_seconds
         return Sample(
-            clip.machine_key, clip.split, clip.label, frames, times, None, clip.attributes
+            clip.machine_key, clip.split, clip.label, frames, times, None, dict(clip.attributes)
         )
     heard = audio.read_clip(clip, sample_rate=Embedder.sample_rate)
     frames, times, levels = embedded(heard, embedder, logmel)
-    return Sample(clip.machine_key, clip.split, clip.label, frames, times, levels, clip.attributes)
+    return Sample(
+        clip.machine_key, clip.split, clip.label, frames, times, levels, dict(clip.attributes)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,16 @@ class Chain:
         for step in self.steps:
             found = step(found, key)
         return release(found)
+
+
+def resolved(text: str) -> str:
+    """Return a chain whose secrets are named by whole paths, so that it can be read from any folder."""
+    parts = [part.strip() for part in text.split("|")]
+    for number, part in enumerate(parts):
+        name, _, rest = part.partition(":")
+        if name == "rotate" and Path(rest).exists():
+            parts[number] = f"rotate:{Path(rest).expanduser().resolve()}"
+    return " | ".join(parts)
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,8 @@
 """The one gate through which everything passes that leaves a site.
 
 `release` is called for every embedding a site sends, `release_statistics` for every covariance, in a
-simulation as in a deployment, so that what is measured is what is deployed. Today they only round and refuse
-what is not what it should be; mechanisms that add noise or project belong here.
+simulation as in a deployment, so that what is measured is what is deployed. They round, and refuse what is
+not what it should be; the mechanisms of `thrum.privacy.mechanisms.chain` come before them.
 """
 
 from __future__ import annotations
@@ -42,20 +42,30 @@ def release(embeddings: NDArray[Any]) -> NDArray[np.float16]:
     return released
 
 
-def release_statistics(count: int, axes: NDArray[Any]) -> NDArray[np.float32]:
+def release_statistics(
+    count: int, axes: NDArray[Any], *, least: int = LEAST_CLIPS, noisy: bool = False
+) -> NDArray[np.float32]:
     """Return the form in which how a machine's clips vary, axes (R, D), may leave the site.
+
+    Parameters
+    ----------
+    least
+        Clips that it must be of.
+    noisy
+        Whether noise was added, so that there are more axes than clips.
 
     Raises
     ------
     ProtocolError
-        Where it is of fewer than `LEAST_CLIPS` clips, or not such axes, or holds values that are not finite.
+        Where it is of fewer than `least` clips, or not such axes, or holds values that are not finite.
     """
-    if count < LEAST_CLIPS:
+    if count < least:
         raise ProtocolError(
-            f"refused to let statistics of {count} clips leave the site, wanted at least {LEAST_CLIPS}: "
+            f"refused to let statistics of {count} clips leave the site, wanted at least {least}: "
             f"of fewer, they would give the clips' differences away"
         )
-    if axes.ndim != 2 or axes.shape[1] < 2 or len(axes) > min(count - 1, axes.shape[1]):
+    most = axes.shape[-1] if noisy else min(count - 1, axes.shape[-1])
+    if axes.ndim != 2 or axes.shape[1] < 2 or len(axes) > most:
         raise ProtocolError(f"refused to send statistics of shape {axes.shape} of {count} clips")
     if not np.isfinite(axes).all():
         raise ProtocolError("refused to send statistics with values that are NaN or infinite")

@@ -22,6 +22,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from thrum.errors import ConfigError
 
 SMALLEST_MU, LARGEST_MU = 1e-9, 1e4
+LARGEST_EPSILON = 1e6
 _UNIFORM_BITS = 53
 
 
@@ -67,6 +68,11 @@ def check_budget(epsilon: float, delta: float) -> None:
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise ConfigError(
             f"epsilon is {epsilon:g}, wanted more than 0: at 0 nothing may leave at all; 1 to 10 is usual"
+        )
+    if epsilon > LARGEST_EPSILON:
+        raise ConfigError(
+            f"epsilon is {epsilon:g}, wanted {LARGEST_EPSILON:g} at most: so little noise hides nothing; "
+            f"leave it out"
         )
     if not 0 < delta < 1:
         raise ConfigError(

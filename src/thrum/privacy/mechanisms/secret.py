@@ -45,6 +45,11 @@ def fingerprint(secret: bytes) -> str:
     return hmac.digest(secret, b"thrum fingerprint", "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
+def is_fingerprint(text: str) -> bool:
+    """Whether a text is what `fingerprint` gives: by it, who has no secret names the others' chain."""
+    return len(text) == FINGERPRINT_DIGITS and all(c in "0123456789abcdef" for c in text)
+
+
 @lru_cache(maxsize=8)
 def rotation(secret: bytes, dimensions: int) -> NDArray[np.float64]:
     """Return an orthogonal matrix (D, D), uniformly drawn by the secret."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from thrum.errors import ConfigError
 from thrum.privacy.mechanisms.noise import check_budget, mu_of, normals
-from thrum.privacy.mechanisms.secret import fingerprint, read_secret, rotation
+from thrum.privacy.mechanisms.secret import fingerprint, is_fingerprint, read_secret, rotation
 
 Vectors = NDArray[np.float64]
 Unit = Literal["clip", "frame"]
@@ -80,10 +80,14 @@ class Rotate:
     @property
     def told(self) -> str:
         """The secret's fingerprint."""
-        return f"rotate:{fingerprint(self.secret)}"
+        return f"rotate:{fingerprint(self.secret) if self.secret else self.path}"
 
     def __call__(self, frames: Vectors, key: bytes) -> Vectors:
         """Return the rotated frames."""
+        if not self.secret:
+            raise ConfigError(
+                f"{self.told} is a secret's fingerprint, and the secret is missing: say rotate:FILE"
+            )
         return np.asarray(frames @ rotation(self.secret, frames.shape[1]))
 
 
@@ -157,13 +161,14 @@ def step_of(text: str) -> Step:
             raise ConfigError(f"{name!r} takes nothing after it, got {text!r}")
         return Frames() if name == "frames" else ClipMean()
     if name == "every":
-        return Every(_whole(text, rest, 1, 10_000))
+        return Every(whole(text, rest, 1, 10_000))
     if name == "quantise":
-        return Quantise(_whole(text, rest, 1, MOST_BITS))
+        return Quantise(whole(text, rest, 1, MOST_BITS))
     if name == "rotate":
         if not rest:
             raise ConfigError("'rotate' wants the file of the secret: rotate:FILE")
-        return Rotate(Path(rest), read_secret(Path(rest)))
+        known = is_fingerprint(rest) and not Path(rest).exists()
+        return Rotate(Path(rest), b"" if known else read_secret(Path(rest)))
     if name == "gaussian":
         return Gaussian(*budget_of(text, rest, ("clip", "frame")))  # type: ignore[arg-type]
     raise ConfigError(
@@ -188,7 +193,8 @@ def budget_of(text: str, rest: str, units: tuple[str, ...]) -> tuple[float, floa
     return found
 
 
-def _whole(text: str, rest: str, low: int, high: int) -> int:
+def whole(text: str, rest: str, low: int, high: int) -> int:
+    """Return the whole number after a name, or raise a `ConfigError` that says which are wanted."""
     if not rest.isascii() or not rest.isdigit() or not low <= int(rest) <= high:
         name = text.partition(":")[0].strip()
         raise ConfigError(f"{text!r}: wanted {name}:N with a whole number from {low} to {high}")

@@ -91,6 +91,13 @@ def moments_of(vectors: Vectors) -> Moments:
     return _from_factor(len(vectors), rows).of_trace_one()
 
 
+def moments_from(count: int, covariance: NDArray[np.float64]) -> Moments:
+    """Return a covariance (D, D) of so many clips by its axes."""
+    variances, directions = np.linalg.eigh(covariance)
+    factor = (directions * np.sqrt(np.maximum(variances, 0.0))).T
+    return _from_factor(count, factor).of_trace_one()
+
+
 def pooled(moments: Sequence[Moments], *, weights: Sequence[float] | None = None) -> Moments:
     """Return the weighted mean of machines' covariances, each of trace one; equal weights by default.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thrum.embedders.base import create_embedder
 from thrum.errors import DataError, NotFittedError
-from thrum.privacy.mechanisms import release
+from thrum.privacy.mechanisms import parse_chain
 from thrum.systems.base import System
 from thrum.systems.baselines.frames import embedded
 from thrum.systems.embedding_sharing.classifier import IDClassifier
@@ -43,6 +43,7 @@ class EmbeddingSharing(System):
     frames_: dict[MachineKey, list[Frames]]
     pools_: dict[MachineKey, Moments]
     classifier_: IDClassifier | None
+    release_: tuple[str, bytes] = ("frames", b"")
 
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Embed the training clips, train the ID classifier, and keep each machine's embeddings."""
@@ -70,6 +71,7 @@ class EmbeddingSharing(System):
         config: Settings,
         pools: Mapping[MachineKey, Moments] | None = None,
         classifier: IDClassifier | None = None,
+        release: tuple[str, bytes] = ("frames", b""),
         device: str = "auto",
     ) -> Self:
         """Return what a site knows: its own training clips (T, D), released, and what came from the server.
@@ -84,8 +86,12 @@ class EmbeddingSharing(System):
             For each of its machines, the covariance of the others'.
         classifier
             The ID classifier (Algorithm 1).
+        release
+            The chain of mechanisms that `frames` have passed and every clip to score passes, and the key
+            that decides its noise.
         """
         site = cls(config, device=device)
+        site.release_ = release
         return site._know(frames, pools or {}, classifier)
 
     def score(self, clips: Iterable[Clip]) -> Scores:
@@ -214,7 +220,9 @@ class EmbeddingSharing(System):
             device=device_of(self.device),
             progress=self.progress,
         ) as source:
-            return [np.array(release(source.frames(clip))) for clip in clips]
+            text, key = self.release_
+            chain = parse_chain(text)
+            return [np.array(chain.release(source.frames(clip), key=key)) for clip in clips]
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
@@ -226,7 +234,10 @@ class EmbeddingSharing(System):
                 tensors[f"pool.{number}"] = torch.from_numpy(pool.axes)
             told = None if pool is None else [pool.count, pool.rest]
             machines.append([list(key), [len(clip) for clip in frames], told])
+        text, noise_key = self.release_
         described: dict[str, Any] = {"machines": machines, "classifier": None}
+        if text != "frames":
+            described["release"] = [text, noise_key.hex()]
         if self.classifier_ is not None:
             state, described["classifier"] = self.classifier_.message()
             tensors |= {f"classifier.{name}": torch.from_numpy(v) for name, v in state.items()}
@@ -250,6 +261,8 @@ class EmbeddingSharing(System):
                 if name.startswith(prefix)
             }
             classifier = IDClassifier.from_message(state, described["classifier"])
+        text, key_text = described.get("release", ("frames", ""))
+        self.release_ = (text, bytes.fromhex(key_text))
         self._know(frames, pools, classifier)
 
 

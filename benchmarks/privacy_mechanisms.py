@@ -1,0 +1,128 @@
+"""What each mechanism costs and takes away: the tables of docs/privacy.md.
+
+    python benchmarks/privacy_mechanisms.py worth --shared ../shared --out docs/results/privacy-worth.json
+    python benchmarks/privacy_mechanisms.py leaks --shared ../shared --out docs/results/privacy-leaks.json
+
+Three data sets by `modulation`: simulated machines, ToyCar (from its stored log-mel) and the recordings of
+the testbed. *worth*: AUC alone and together, for each chain and seed. *leaks*: every attack on each chain, on
+simulated machines that the attacker has not seen. Of the simulator a seed draws the machines, of the others
+what training and noise draw. What is measured already is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thrum import storage
+from thrum.datasets import open_dataset
+from thrum.embedders import create_embedder
+from thrum.embedders.modulation import Modulation
+from thrum.privacy.audit import AuditSettings, audit
+from thrum.privacy.audit.material import Material, cells_of
+from thrum.privacy.audit.recorded import recorded
+from thrum.privacy.audit.simulated import Simulation, simulated
+from thrum.privacy.audit.worth import worth
+from thrum.privacy.mechanisms import parse_chain
+
+EMBEDDINGS = (
+    "frames",
+    "clip_mean",
+    "every:8",
+    "rotate:SECRET",
+    "quantise:4",
+    "gaussian:1000,1e-5,clip",
+    "clip_mean | gaussian:1000,1e-5,clip",
+    "clip_mean | gaussian:100,1e-5,clip",
+    "clip_mean | gaussian:10,1e-5,clip",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("worth", "leaks"))
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", nargs="+", default=["ToyCar", "audio", "simulated"])
+    parser.add_argument("--sharing", nargs="+", default=["embeddings"])
+    parser.add_argument("--releases", nargs="+", default=list(EMBEDDINGS))
+    parser.add_argument("--attacks", nargs="+", default=[])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "thrum-audit")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = storage.read_json(arguments.out) if arguments.out.exists() else []
+    secret = arguments.cache / "rotation.key"
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    secret.write_text("an example of a secret, 32 bytes")
+    for seed in range(arguments.seeds):
+        for data in arguments.data:
+            material = _material(data, arguments, seed)
+            for sharing in arguments.sharing:
+                for text in arguments.releases:
+                    key = {"data": data, "sharing": sharing, "release": text, "seed": seed}
+                    if any(all(row.get(k) == v for k, v in key.items()) for row in rows):
+                        continue
+                    chain = text.replace("SECRET", str(secret))
+                    if arguments.what == "worth":
+                        found = _worth(material, chain, sharing, seed)
+                    else:
+                        found = _leaks(material, chain, sharing, seed, arguments.attacks)
+                    rows.append({**key, **found})
+                    storage.write_json(arguments.out, rows)
+                    print(key, {k: v for k, v in found.items() if k != "findings"}, flush=True)
+
+
+def _worth(material: Material, chain: str, sharing: str, seed: int) -> dict[str, Any]:
+    released = material.released(parse_chain(chain), key=f"site {seed}".encode())
+    found = worth(material, released, sharing=sharing, seed=seed)  # type: ignore[arg-type]
+    return {"alone": found.alone, "together": dict(found.together), "machines": found.machines}
+
+
+def _leaks(
+    material: Material, chain: str, sharing: str, seed: int, attacks: list[str]
+) -> dict[str, Any]:
+    settings = AuditSettings("modulation", "", (chain,), sharing=sharing, seed=seed)  # type: ignore[arg-type]
+    done = audit(material, replace(settings, attacks=tuple(attacks)), with_worth=False)
+    return {"findings": done.to_json()["releases"][0]["findings"]}
+
+
+def _material(data: str, arguments: argparse.Namespace, seed: int) -> Material:
+    own_seed = seed if data == "simulated" else 0
+    path = arguments.cache / f"{data}-{own_seed}.pickle"
+    if path.exists():
+        return pickle.loads(path.read_bytes())  # noqa: S301 - written by this script
+    if data == "simulated":
+        found = simulated(Simulation(), create_embedder("modulation"), seed=seed)
+    elif data == "audio":
+        found = recorded(
+            open_dataset(arguments.shared / "testbed" / "audio"), create_embedder("modulation")
+        )
+    else:
+        dataset = open_dataset(arguments.shared / "testbed" / "toycar_logmel")
+        found = recorded(dataset, create_embedder("precomputed"))
+        modulation = Modulation()
+        samples = []
+        for sample in found.samples:
+            levels = sample.frames.astype(np.float32)
+            frames = modulation.from_logmel(torch.from_numpy(levels)[None])[0].numpy()
+            times = 1.0 + np.arange(len(frames)) * modulation.hop_seconds
+            samples.append(
+                replace(
+                    sample, frames=frames.astype(np.float16), times=times, levels=cells_of(levels)
+                )
+            )
+        found = Material(samples)
+    found = replace(found, sounds=None)
+    path.write_bytes(pickle.dumps(found))
+    return found
+
+
+if __name__ == "__main__":
+    main()
