@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from thrum.bench import curves
 from thrum.bench.needs import costs, lines_of, need_of, processors
 from thrum.bench.tables import Curve, load_table, table_names
+from thrum.evaluation.curves import svg
 from thrum.systems.embedding_sharing import FramePool, IDClassifier, preset_config
 from thrum.systems.embedding_sharing.classifier import Shape
 from thrum.systems.embedding_sharing.traffic import traffic
@@ -161,7 +161,7 @@ def pictures() -> dict[Path, str]:
             if (
                 one.measure == "auc"
                 and not one.machine
-                and (drawn := curves.svg(chosen, one, places))
+                and (drawn := svg(chosen.drawn(one, places)))
             ):
                 found[picture_path(name, one)] = drawn
     return found

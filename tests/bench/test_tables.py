@@ -275,6 +275,17 @@ def test_a_curve_is_columns_that_are_drawn(tmp_path: Path) -> None:
     assert table.only("knn").columns == table.columns
 
 
+def test_a_curve_has_a_line_for_each_row_that_is_drawn(tmp_path: Path) -> None:
+    table = table_of(tmp_path, TOML + CURVE)
+    knn, *others = table.rows
+    table = replace(table, rows=(replace(knn, line="a line"), *others))
+    (curve,) = table.curves
+    places = {(knn.name, "one site short: 2"): (70.0, 4.0), (knn.name, "mean"): (1.0, 0.0)}
+    drawn = table.drawn(curve, places)
+    assert drawn.lines == {"a line": {"2": (70.0, 4.0)}}
+    assert (drawn.measure, drawn.clips) == ("AUC", ("2", "10", "all"))
+
+
 def test_a_misspelt_table_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'outlier-flow/table2'"):
         load_table("outlierflow/table2")

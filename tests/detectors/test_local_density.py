@@ -49,3 +49,16 @@ def test_copies_of_one_recording_give_finite_scores() -> None:
     detector = LocalDensity().fit(X)
     assert np.isfinite(detector.anomaly_score(np.array([[1.0, 1, 1], [5, 5, 5]]))).all()
     assert (detector.left_out_score(np.arange(6)) == 0).all()
+
+
+@pytest.mark.parametrize(("count", "neighbours"), [(20, 2), (149, 2), (150, 3), (240, 4), (400, 5)])
+def test_many_vectors_are_compared_with_more(count: int, neighbours: int) -> None:
+    """Left-out scores too, though they come from one vector fewer: 149 of 150 must not mean two."""
+    X = np.random.default_rng(3).normal(size=(count, 3))
+    usual, told = LocalDensity().fit(X), LocalDensity(neighbours=neighbours).fit(X)
+    new = np.random.default_rng(4).normal(size=(9, 3))
+    np.testing.assert_array_equal(usual.anomaly_score(new), told.anomaly_score(new))
+    other = LocalDensity(neighbours=neighbours % 2 + 1).fit(X)
+    assert (usual.anomaly_score(new) != other.anomaly_score(new)).any()
+    everyone = np.arange(count)
+    np.testing.assert_array_equal(usual.left_out_score(everyone), told.left_out_score(everyone))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thrum import storage
-from thrum.bench import curves
 from thrum.bench.figures import Figure, Filled
 from thrum.bench.tables import Row
+from thrum.evaluation.curves import svg
 from thrum.evaluation.table import to_csv
 
 CSV_COLUMNS = (
@@ -184,7 +184,7 @@ def html_of(filled: Filled) -> str:
     from markupsafe import Markup
 
     drawn = {
-        curve.group: curves.svg(filled.table, curve, filled.places) for curve in filled.table.curves
+        curve.group: svg(filled.table.drawn(curve, filled.places)) for curve in filled.table.curves
     }
     environment = Environment(
         loader=_loaders(PackageLoader),
@@ -199,7 +199,7 @@ def html_of(filled: Filled) -> str:
         table=filled.table,
         mark=SHORTENED,
         twin=file_name(filled),
-        curves={group: Markup(svg) for group, svg in drawn.items() if svg},  # made of escaped names
+        curves={group: Markup(one) for group, one in drawn.items() if one},  # made of escaped names
         ticks=range(0, 101, 10),
         lowest=lambda values: min(50, 10 * math.floor(min(values, default=50) / 10)),
     )

@@ -14,6 +14,7 @@ from thrum import config as configs
 from thrum.bench.few_clips.draws import called
 from thrum.bench.sources import Source
 from thrum.errors import ConfigError, UnknownNameError
+from thrum.evaluation.curves import LearningCurves
 
 Measure = Literal[
     "auc",
@@ -250,6 +251,22 @@ class Table:
                         f"table {self.name}, row {row.name!r}: two runs on {min(shared)!r}"
                     )
                 taken.update(self.sources_of(name))
+
+    def drawn(
+        self, curve: Curve, places: Mapping[tuple[str, str], tuple[float, float]]
+    ) -> LearningCurves:
+        """Return one of `curves` with its numbers: mean and deviation in percent, by row and column."""
+        lines = {
+            row.line: {
+                column.clips: places[row.name, column.key]
+                for column in curve.columns
+                if (row.name, column.key) in places
+            }
+            for row in self.rows
+            if row.line
+        }
+        measure = {"auc": "AUC", "pauc": "partial AUC"}.get(curve.measure, curve.measure)
+        return LearningCurves(curve.group, measure, curve.clips, lines)
 
     @property
     def groups(self) -> dict[str, list[Column]]:

@@ -33,8 +33,9 @@ from thrum.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from thrum.evaluation.curves import LearningCurves
     from thrum.federation.inprocess import Simulation
-    from thrum.types import Dataset
+    from thrum.types import Dataset, Progress
 
 app = typer.Typer(
     help="Sites learn together by sharing statistics or embeddings, never recordings.",
@@ -154,6 +155,7 @@ def run_simulation(
     config: Path | None = None,
     settings: list[str] | None = None,
     report: bool = True,
+    curves: bool = False,
     json: bool = False,
 ) -> None:
     """Simulate, then show the table and write the report; what ``simulate`` and ``demo`` share."""
@@ -197,11 +199,39 @@ def run_simulation(
             note for site in simulation.sites for note in prepare_site(site, when=when, who=who)
         ]
         simulation = replace(simulation, notes=[*simulation.notes, *carried])
-        page = write_summary(simulation, out) if report else None
-    _show(simulation, out, page=page, json=json)
+        drawn = _curves(simulation, dataset, progress) if curves else None
+        page = write_summary(simulation, out, curves=drawn) if report else None
+    _show(simulation, out, curves=drawn, page=page, json=json)
 
 
-def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -> None:
+def _curves(simulation: Simulation, dataset: Dataset, progress: Progress) -> LearningCurves | None:
+    from thrum.bench.few_clips.curve import learning_curves
+
+    owner = {key: site for site in simulation.sites for key in site.machines}
+    return learning_curves(
+        dataset, lambda clip: owner[clip.machine_key].frames([clip])[0], progress=progress
+    )
+
+
+def _show_curves(curves: LearningCurves) -> None:
+    """Print what more clips are worth as a table, and in one sentence."""
+    header = ["normal clips of the site", *curves.clips]
+    rows = [
+        [name, *(f"{own[clips][0]:.1f} ± {own[clips][1]:.1f}" for clips in curves.clips)]
+        for name, own in curves.lines.items()
+    ]
+    console.print_table(f"{curves.title} ({curves.measure}, %)", header, rows)
+    typer.echo(curves.told)
+
+
+def _show(
+    simulation: Simulation,
+    out: Path,
+    *,
+    curves: LearningCurves | None,
+    page: Path | None,
+    json: bool,
+) -> None:
     from thrum.evaluation.table import comparison, summary, unjudged
 
     means = {row.method: row for row in summary(simulation.results) if row.machine is None}
@@ -221,6 +251,8 @@ def _show(simulation: Simulation, out: Path, *, page: Path | None, json: bool) -
         "partial AUC (p = 0.1)": comparison(simulation.results, measure="pauc"),
     }.items():
         console.print_table(title, header, [[console.figure(cell) for cell in row] for row in rows])
+    if curves is not None:
+        _show_curves(curves)
     for reason in unjudged(simulation.results):
         typer.echo(reason)
     for note in simulation.notes:

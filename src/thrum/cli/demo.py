@@ -30,4 +30,5 @@ def demo(
         out=out / "run",
         seed=seed,
         device=device,
+        curves=True,
     )

@@ -53,6 +53,7 @@ def describe(report: Report) -> Json:
             for number, key in enumerate(keys)
         ],
         "maps": _maps(report.maps, keys, seed=report.seed) if report.maps else None,
+        "curves": asdict(report.curves) if report.curves else None,
         "departures": [asdict(row) for row in report.departures],
         "invertible": report.invertible,
         "settings": dict(report.settings),

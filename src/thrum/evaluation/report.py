@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from thrum import storage
 from thrum.errors import EvaluationError
 from thrum.evaluation import findings, listening
+from thrum.evaluation.curves import LearningCurves, svg
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.types import Clip, Scores
 
@@ -108,6 +109,8 @@ class Report:
         Embeddings before and after.
     departures
         What left the sites.
+    curves
+        What scores come to with fewer normal clips; None shows none.
     invertible
         Whether the embedding that was shared can be turned back into sound.
     settings, versions
@@ -128,6 +131,7 @@ class Report:
     sound: Callable[[Clip], Recording | LogMel] | None = None
     maps: EmbeddingMaps | None = None
     departures: Sequence[Departures] = ()
+    curves: LearningCurves | None = None
     invertible: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -172,7 +176,8 @@ def write_report(path: Path, report: Report) -> None:
         raise EvaluationError(f"cannot write a report to {path}: its name must end in .html")
     twin = path.with_suffix(".json")
     data = findings.describe(report)
-    page = _page(data, _clips_shown(report, data), twin.name)
+    drawn = svg(report.curves) if report.curves else None
+    page = _page(data, _clips_shown(report, data), twin.name, curve=drawn)
     storage.write_text(twin, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
     storage.write_text(path, page)
 
@@ -239,8 +244,9 @@ def _as_heard(n_shown: int) -> list[int]:
     return sorted(range(n_shown), key=lambda place: (place != 0, place != n_shown - 1, place))
 
 
-def _page(data: Json, shown: dict[tuple[int, int], Json], twin: str) -> str:
+def _page(data: Json, shown: dict[tuple[int, int], Json], twin: str, *, curve: str | None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("thrum.evaluation", "templates"),
@@ -264,6 +270,7 @@ def _page(data: Json, shown: dict[tuple[int, int], Json], twin: str) -> str:
         meanings=MEANINGS,
         pictures=shown,
         twin=twin,
+        curve=Markup(curve) if curve else None,  # made of escaped names
         low=min(0.5, math.floor(20 * lowest) / 20),
         frequency_marks=listening.frequency_marks,
     )

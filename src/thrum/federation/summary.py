@@ -12,6 +12,7 @@ import numpy as np
 
 from thrum import audio
 from thrum.detectors.threshold import calibrations
+from thrum.evaluation.curves import LearningCurves
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.evaluation.report import Departures, EmbeddingMaps, Report, write_report
 from thrum.evaluation.table import Result, summary
@@ -25,7 +26,9 @@ LISTENING_RATE = 16000
 PACKAGES = ("thrum", "torch", "numpy", "scikit-learn")
 
 
-def write_summary(simulation: Simulation, folder: Path) -> Path | None:
+def write_summary(
+    simulation: Simulation, folder: Path, *, curves: LearningCurves | None = None
+) -> Path | None:
     """Write ``report.html`` and its twin ``report.json`` into `folder`; None where nothing was scored.
 
     A machine takes part in the report's tables with the methods that every machine has.
@@ -68,6 +71,7 @@ def write_summary(simulation: Simulation, folder: Path) -> Path | None:
             id_accuracy={own.key: own.id_accuracy for own in tested if own.id_accuracy is not None},
             sound=lambda clip: _sound(clip, owner[clip.machine_key]),
             maps=_maps(tested, owner, simulation.classifiers),
+            curves=curves,
             departures=[row for site in simulation.sites for row in _departures(site)],
             invertible=simulation.sites[0].embedder.invertible
             and simulation.settings["sharing"] == "embeddings",

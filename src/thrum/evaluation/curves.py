@@ -6,15 +6,36 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from thrum.bench.tables import Curve, Table
-
 WIDTH, HEIGHT = 760.0, 416.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 556.0, 34.0, 368.0  # of the field; names stand to its right
 NAME_HEIGHT = 17.0  # between two names, at least
 ALL_AFTER = 0.9  # how far "all" stands behind the last number, in units of ln(clips)
 
-Places = Mapping[tuple[str, str], tuple[float, float]]
-"""Mean and deviation in percent, by row and column."""
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """What scores come to with more and more normal clips.
+
+    Parameters
+    ----------
+    title
+        For those who cannot see the picture.
+    measure
+        What the values are, ``AUC``.
+    clips
+        Numbers of normal clips, from few to many, and ``all``.
+    lines
+        Mean and deviation in percent, by method and number of clips, in the order to draw; a method
+        without a number keeps its colour and is not drawn.
+    told
+        What they say, in a sentence.
+    """
+
+    title: str
+    measure: str
+    clips: tuple[str, ...]
+    lines: Mapping[str, Mapping[str, tuple[float, float]]]
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn of a `Curve`.
+    """What is drawn of `LearningCurves`.
 
     Parameters
     ----------
@@ -94,48 +115,46 @@ class Picture:
         return "M" + " L".join(f"{x} {self.y(value)}" for x, value in (*upper, *lower)) + " Z"
 
 
-def picture(table: Table, curve: Curve, places: Places) -> Picture | None:
-    """Return what is drawn of `curve`; None where no row that is drawn has a number."""
-    stand = dict(_stand(curve.clips))
-    named = [row for row in table.rows if row.line]
-    found = {
-        number: tuple(
-            Place(column.clips, stand[column.clips], *places[row.name, column.key])
-            for column in curve.columns
-            if (row.name, column.key) in places
+def picture(curves: LearningCurves) -> Picture | None:
+    """Return what is drawn; None where no line has a number."""
+    stand = dict(_stand(curves.clips))
+    lines = [
+        Line(
+            name,
+            number % 8,
+            tuple(
+                Place(clips, stand[clips], *own[clips]) for clips in curves.clips if clips in own
+            ),
+            name_y=0.0,
         )
-        for number, row in enumerate(named)
-    }
-    found = {number: own for number, own in found.items() if own}
-    if not found:
+        for number, (name, own) in enumerate(curves.lines.items())
+    ]
+    lines = [line for line in lines if line.places]
+    if not lines:
         return None
     values = [
         place.mean + sign * place.deviation
-        for own in found.values()
-        for place in own
+        for line in lines
+        for place in line.places
         for sign in (-1, 1)
     ]
     low = 5.0 * math.floor(min(min(values), 90.0) / 5)
     high = 5.0 * math.ceil(min(max(values), 100.0) / 5)
-    measure = {"auc": "AUC", "pauc": "partial AUC"}.get(curve.measure, curve.measure)
-    bare = Picture(curve.group, measure, (), tuple(stand.items()), low, high)
-    ends = {number: bare.y(own[-1].mean) for number, own in found.items()}
-    apart = _apart(ends)
-    lines = [
-        Line(named[number].line, number % 8, own, apart[number]) for number, own in found.items()
-    ]
-    return replace(bare, lines=tuple(lines))
+    bare = Picture(curves.title, curves.measure, (), tuple(stand.items()), low, high)
+    apart = _apart({n: bare.y(line.places[-1].mean) for n, line in enumerate(lines)})
+    named = tuple(replace(line, name_y=apart[number]) for number, line in enumerate(lines))
+    return replace(bare, lines=named)
 
 
-def svg(table: Table, curve: Curve, places: Places) -> str | None:
+def svg(curves: LearningCurves) -> str | None:
     """Return `picture` as SVG."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    drawn = picture(table, curve, places)
+    drawn = picture(curves)
     if drawn is None:
         return None
     environment = Environment(
-        loader=PackageLoader("thrum.bench", "templates"),
+        loader=PackageLoader("thrum.evaluation", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,27 +8,23 @@ from itertools import pairwise
 
 import pytest
 
-from thrum.bench import curves
-from thrum.bench.sources import Source
-from thrum.bench.tables import Curve, Row, Table
+from thrum.evaluation import curves
 
-CURVE = Curve("short: AUC", "a", ("2", "10", "50", "all"))
-ROWS = (Row("first", line="first"), Row("second", line="a < b"), Row("third"))
-TABLE = Table("T", {"a": Source("A")}, ROWS, curves=(CURVE,), name="t")
-PLACES = {
-    ("first", "short: AUC: 2"): (70.0, 4.0),
-    ("first", "short: AUC: 10"): (80.0, 2.0),
-    ("first", "short: AUC: 50"): (90.0, 1.0),
-    ("first", "short: AUC: all"): (94.0, 0.0),
-    ("second", "short: AUC: 2"): (90.0, 1.0),
-    ("second", "short: AUC: all"): (94.2, 0.0),
-    ("third", "short: AUC: 2"): (10.0, 0.0),
-}
+CURVES = curves.LearningCurves(
+    "short: AUC",
+    "AUC",
+    ("2", "10", "50", "all"),
+    {
+        "first": {"2": (70.0, 4.0), "10": (80.0, 2.0), "50": (90.0, 1.0), "all": (94.0, 0.0)},
+        "nothing": {},
+        "a < b": {"2": (90.0, 1.0), "all": (94.2, 0.0)},
+    },
+)
 
 
 @pytest.fixture
 def picture() -> curves.Picture:
-    found = curves.picture(TABLE, CURVE, PLACES)
+    found = curves.picture(CURVES)
     assert found is not None
     return found
 
@@ -64,7 +60,7 @@ def test_lines_are_those_of_rows_that_are_drawn_with_what_was_measured(
     band = re.findall(r"[\d.]+ ([\d.]+)", picture.band(first))
     assert float(band[0]) == picture.y(74.0)
     assert float(band[-1]) == picture.y(66.0)
-    assert first.kind != second.kind
+    assert (first.kind, second.kind) == (0, 2)  # a line that is not drawn keeps its colour
 
 
 def test_names_that_would_overlap_are_moved_apart(picture: curves.Picture) -> None:
@@ -77,7 +73,7 @@ def test_names_that_would_overlap_are_moved_apart(picture: curves.Picture) -> No
 
 
 def test_the_svg_is_whole_and_needs_nothing() -> None:
-    text = curves.svg(TABLE, CURVE, PLACES)
+    text = curves.svg(CURVES)
     assert text is not None
     root = ElementTree.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -89,5 +85,4 @@ def test_the_svg_is_whole_and_needs_nothing() -> None:
 
 
 def test_nothing_measured_is_no_picture() -> None:
-    assert curves.svg(TABLE, CURVE, {}) is None
-    assert curves.svg(TABLE, CURVE, {("third", "short: AUC: 2"): (10.0, 0.0)}) is None
+    assert curves.svg(curves.LearningCurves("none", "AUC", ("2", "all"), {"first": {}})) is None
