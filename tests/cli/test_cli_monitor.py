@@ -73,6 +73,21 @@ def test_nothing_in_alarm_is_exit_code_0(root: Path) -> None:
     }
 
 
+def test_what_cannot_be_judged_is_exit_code_1_and_an_alarm_goes_before(
+    root: Path, tmp_path: Path
+) -> None:
+    silent = written(tmp_path, "silent.wav", np.zeros(24000, np.float32))
+    done = call("score", root / "run", silent)
+    assert done.exit_code == 1
+    assert "no sound" in done.stdout
+    assert "is it connected?" in done.stderr
+    for verb in (("explain",), ("baseline", "add")):
+        refused = call(*verb, root / "run", silent)
+        assert refused.exit_code == 1
+        assert "silent.wav" in refused.stderr
+    assert call("score", root / "run", root / "new", silent).exit_code == 3
+
+
 def test_what_is_asked_for_decides(root: Path) -> None:
     faults = sorted((root / "new").glob("1?.wav"))
     lax = call("score", root / "run", faults[0], "--rule", "clip", "--false-alarms", "1 in 41")

@@ -117,6 +117,11 @@ def test_what_is_no_normal_sound_is_refused_whole(run: Path, tmp_path: Path, ren
     silent = written(tmp_path, "silent.wav", np.zeros(24000, np.float32))
     with pytest.raises(DataError, match="silent.wav is silent"):
         changing.add(monitor, [good, silent], SIGNED, renew=renew)
+    short = written(tmp_path, "short.wav", well(random)[:500])
+    with pytest.raises(DataError, match="short.wav is 0.031 s long.*nothing was added"):
+        changing.add(monitor, [good, short], SIGNED)
+    with pytest.raises(DataError, match="short.wav is 0.031 s long.*nothing was added"):
+        changing.confirm_faults(monitor, [short], SIGNED)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     with pytest.raises(DataError, match="nothing was added"):
         changing.add(monitor, [good, tmp_path / "bad.wav"], SIGNED)
@@ -143,6 +148,9 @@ def test_a_damaged_baseline_is_named_and_the_one_before_still_counts(
     path = monitor.history.folder / "v0002.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(StorageError, match="damaged.*thrum baseline undo goes back"):
+        opened(run)
+    path.unlink()
+    with pytest.raises(StorageError, match="is missing.*thrum baseline undo goes back"):
         opened(run)
     monitor.history.undo(to=None, when="", who="", why="")
     assert len(opened(run).baseline.clips) == 40

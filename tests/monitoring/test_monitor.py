@@ -106,6 +106,7 @@ def test_silence_off_and_what_it_never_heard_are_no_alarm(monitor: Monitor, tmp_
     noise = random.normal(size=24000)
     sounds = {
         "silence.wav": np.zeros(24000, np.float32),
+        "offset.wav": np.full(24000, 0.3, np.float32),
         "unplugged.wav": (1e-5 * noise).astype(np.float32),
         "off.wav": (2e-4 * noise).astype(np.float32),
         "working.wav": (0.2 * noise).astype(np.float32),
@@ -113,10 +114,10 @@ def test_silence_off_and_what_it_never_heard_are_no_alarm(monitor: Monitor, tmp_
     paths = [written(tmp_path, name, sound) for name, sound in sounds.items() for _ in range(1)]
     judged = monitor.judge(paths * 1)
     states = [judgement.state for judgement in judged]
-    assert states == ["no sound", "no sound", "off", "unknown state"]
+    assert states == ["no sound", "no sound", "no sound", "off", "unknown state"]
     assert judged[0].score is None
     assert "is it connected?" in judged[0].notes[-1]
-    assert "listen to it" in judged[3].notes[-1]
+    assert "listen to it" in judged[4].notes[-1]
     assert not judged.alarm
 
 
@@ -127,10 +128,14 @@ def test_what_is_said_of_clips_that_are_not_as_those_learnt(
     other = written(tmp_path, "normal_id_02_00000000.wav", well(random))
     half = written(tmp_path, "half.wav", well(random)[:8000])
     blip = written(tmp_path, "blip.wav", well(random)[:500])
-    judged = monitor.judge([other, half, blip])
+    elsewhere = written(tmp_path / "fan" / "id_04" / "normal", "0.wav", well(random))
+    own = written(tmp_path / "id_04" / "id_00" / "normal", "0.wav", well(random))
+    judged = monitor.judge([other, half, elsewhere, own, blip])
+    assert judged[2].notes == ("its name says id_04, this monitor is of machine0/id_00",)
+    assert judged[3].notes == ()  # the nearest name counts
     assert judged[0].notes == ("its name says id_02, this monitor is of machine0/id_00",)
     assert "0.5 s long, those learnt have 1.5 s" in judged[1].notes[0]
-    assert len(judged) == 2
+    assert len(judged) == 4
     assert "blip.wav is 0.031 s long, less than 0.064 s" in judged.refused[0][1]
 
 

@@ -45,7 +45,7 @@ def score(
     """Judge recordings, in the order given, as one stream: file, time, score, p-value, state.
 
     They are read as those were that the run learnt. The p-value is the share of normal clips that are as
-    strange. Exit code 3 says that something is in alarm, 1 that something could not be judged.
+    strange. Exit code 3 says that something is in alarm, 1 that something could not be judged, silence too.
     """
     from thrum import storage
     from thrum.cli.options import alarm_settings
@@ -78,7 +78,7 @@ def score(
     _tell(monitor, judgements, quiet=json)
     if judgements.alarm:
         raise typer.Exit(ALARM)
-    if judgements.refused:
+    if judgements.refused or any(judgement.score is None for judgement in judgements):
         raise typer.Exit(1)
 
 

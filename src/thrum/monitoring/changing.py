@@ -14,7 +14,7 @@ from thrum.monitoring.baseline import Baseline, are_stranger, content_of
 from thrum.monitoring.conformal import p_values
 from thrum.monitoring.heard import hear
 from thrum.monitoring.history import Change
-from thrum.monitoring.monitor import Monitor
+from thrum.monitoring.monitor import SHORTEST_SECONDS, Monitor
 from thrum.monitoring.states import OFF, SILENT, UNKNOWN
 from thrum.systems.base import System
 from thrum.types import Clip
@@ -74,7 +74,7 @@ def add(
     Raises
     ------
     DataError
-        Where a clip cannot be read, is silent, or is a confirmed fault.
+        Where a clip cannot be read, is silent or shorter than a frame, or is a confirmed fault.
     UsageError
         Where all are known already, or too few renew what is normal.
     """
@@ -210,6 +210,11 @@ def _new(monitor: Monitor, sounds: Sequence[Path | Clip]) -> list[Clip]:
 def _states(monitor: Monitor, clips: Sequence[Clip], told: str | None) -> list[str]:
     heard = hear(clips)
     for clip, each in zip(clips, heard, strict=True):
+        if each.seconds is not None and each.seconds < SHORTEST_SECONDS:
+            raise DataError(
+                f"{clip.name} is {each.seconds:.3f} s long, less than {SHORTEST_SECONDS} s, and no clip; "
+                "nothing was added"
+            )
         if each.is_silent:
             raise DataError(
                 f"{clip.name} is silent: a microphone that does not hear is no normal sound; nothing was "

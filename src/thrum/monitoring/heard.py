@@ -30,7 +30,7 @@ class Heard:
     bands
         (F,) float32, the mean level of each mel band in dB; of features, the mean of each dimension.
     level_db
-        Root mean square against full scale; None of features.
+        Root mean square about the mean, against full scale; None of features.
     seconds
         How long it is; None of features.
     """
@@ -71,7 +71,7 @@ def hear_features(clip: Clip) -> Heard:
 
 def hear_sound(sound: NDArray[np.float32]) -> Heard:
     """Return what sound (S,) at `RATE` is like."""
-    power = float(np.mean(np.square(sound, dtype=np.float64)))
+    power = float(np.var(sound, dtype=np.float64))  # an offset is no sound
     level = 10 * math.log10(max(power, 1e-12))
     levels, _ = _logmel().frames(torch.from_numpy(sound)[None])  # (1, T, 128)
     return Heard(levels[0].mean(dim=0).numpy(), level, len(sound) / RATE)

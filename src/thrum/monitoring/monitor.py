@@ -33,6 +33,8 @@ SHORT = 0.5
 """Of the usual length of a clip: of a shorter one it is said."""
 SHORTEST_SECONDS = 0.064
 """A frame of the spectrogram: less is no clip."""
+FOLDERS = 3
+"""Above a file, whose names may say which machine it is of, as ``fan/id_00/normal/0.wav`` does."""
 _ID = re.compile(r"(?<![a-z0-9])(?:id|section)_\d+")
 
 MachineKey = tuple[str, str]
@@ -251,8 +253,7 @@ class Monitor:
 
     def _notes(self, clip: Clip, heard: Heard) -> list[str]:
         notes = []
-        named = set(_ID.findall(clip.path.stem.casefold()))
-        own = self.key[1].casefold()
+        named, own = _named(clip.path), self.key[1].casefold()
         if clip.row is None and named and own not in named and _ID.fullmatch(own):
             notes.append(
                 f"its name says {', '.join(sorted(named))}, this monitor is of {self.name}"
@@ -277,6 +278,14 @@ class Monitor:
             return found.clips[int(self.scores(found.clips).argmax())]
         starts = [clip.stretch[0] if clip.stretch else 0.0 for clip in found.clips]
         return found.clips[max(0, int(np.searchsorted(starts, at_seconds, side="right")) - 1)]
+
+
+def _named(path: Path) -> set[str]:
+    """Return the machine IDs that a file's name says, or else the nearest of its folders' names."""
+    for part in (path.stem, *(folder.name for folder in list(path.parents)[:FOLDERS])):
+        if found := set(_ID.findall(part.casefold())):
+            return found
+    return set()
 
 
 def _written(sound: NDArray[Any], sample_rate: int | None, folder: Path, key: MachineKey) -> Clip:
