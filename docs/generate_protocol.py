@@ -18,6 +18,7 @@ from msgspec import inspect as kinds
 
 from thrum.federation import mask_messages, messages
 from thrum.federation.protocol import QUESTIONS
+from thrum.federation.scoring import messages as scoring_messages
 
 PAGE = Path(__file__).parent / "protocol.md"
 ANSWERS = {
@@ -55,6 +56,12 @@ Errors of either side travel as their kind alone.
 
 Beside these, a site answers a question that it cannot answer with a [Failure](#failure), and the server
 ends a round with a [Conclusion](#conclusion).
+
+Between rounds of Algorithm 2 a site asks, and the server answers: a [NewClipsQuestion](#newclipsquestion)
+as MessagePack by HTTPS (`POST /scores`), certificates of both sides shown, the question signed by the
+site's key in the header `Thrum-Signature` (RSA-PSS or ECDSA, SHA-256). It is answered once, within five
+minutes of its time, for machines of that site alone, with a [ScoresMessage](#scoresmessage); else with a
+[Failure](#failure).
 """
 
 
@@ -75,7 +82,7 @@ def rendered() -> str:
     ]
     structs = [
         kind
-        for kind in {**vars(messages), **vars(mask_messages)}.values()
+        for kind in {**vars(messages), **vars(mask_messages), **vars(scoring_messages)}.values()
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     ]
     return "\n".join(
@@ -140,6 +147,8 @@ def _kind(info: Any) -> str:
         if any(isinstance(item, kinds.BoolType) for item in info.types):
             return "plain value (true or false, a number, text of 200 characters at most, nothing)"
         return ", or ".join(_kind(item) for item in info.types)
+    if isinstance(info, kinds.BytesType):
+        return f"bytes{_long(info.min_length, info.max_length, 'bytes').replace(' bytes', '')}"
     if isinstance(info, kinds.CustomType):
         return "array"
     raise TypeError(f"no words for {info}")

@@ -204,6 +204,33 @@ def test_both_algorithms_over_the_network_score_as_in_one_process(
             ("embeddings", "test"),
             ("acknowledgement", ""),
         }
+    asks_between_rounds(collaboration, simulated["north"])
+
+
+def asks_between_rounds(
+    collaboration: Collaboration, simulated: dict[str, dict[str, float]]
+) -> None:
+    """The kits that the round was run with also serve: new questions have the round's answers."""
+    log, out = collaboration.folder / "scores.log", collaboration.folder / "asked.csv"
+    port, site = free_port(), collaboration.out("north")
+    serve = ["serve-scores", "--kit", collaboration.kits, "--out", collaboration.folder / "hub"]
+    words: list[object] = ["score", site, collaboration.folder / "north" / "machine0" / "anomaly"]
+    words += ["--kit", collaboration.kits / "north", "--out", out, "--port", port]
+    before = len(collaboration.ledger("north"))
+    with thrum(log, *serve, "--port", port, "--device", "cpu"):
+        wait_for("scores are served at localhost", log)
+        with thrum(collaboration.folder / "asked.log", *words, "--device", "cpu") as asked:
+            code = asked.wait(60)
+    said = (collaboration.folder / "asked.log").read_text(encoding="utf-8")
+    assert code in (0, 3), said
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
+    wanted = {Path(clip).name: own for clip, own in simulated.items() if "anomaly" in clip}
+    assert rows.keys() == wanted.keys()
+    for name, row in rows.items():
+        for method in ("network", "fused"):
+            assert float(row[method]) == wanted[name][method]
+    assert [entry.what for entry in collaboration.ledger("north")[before:]] == ["embeddings"]
 
 
 def wait_for(word: str, log: Path, *, seconds: float = 60) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
+from thrum.cli.collaborate_scores import score, serve_scores
 from thrum.cli.collaborate_server import server
 from thrum.cli.collaborate_status import status
 from thrum.cli.options import (
@@ -44,6 +45,8 @@ app = typer.Typer(
 app.command("server")(server)
 app.command("client")(client)
 app.command("status")(status)
+app.command("serve-scores")(serve_scores)
+app.command("score")(score)
 
 
 @app.command("simulate")

@@ -13,6 +13,8 @@ from thrum.cli.options import ClipSeconds, Device, Every, FalseAlarms, HopSecond
 if TYPE_CHECKING:
     from thrum.monitoring import Judgement, Judgements, Monitor
 
+Row = tuple[str, float | None, float | None, float | None, float | None, str]
+
 ALARM = 3
 """The exit code where something is in alarm."""
 
@@ -51,7 +53,9 @@ def score(
     from thrum.cli.options import alarm_settings
     from thrum.datasets import Cutting, listing
     from thrum.evaluation.table import to_csv
+    from thrum.federation.brought import RECEIVED
     from thrum.monitoring import open_monitor
+    from thrum.monitoring.opening import run_of
 
     for path in paths:
         listing.require_utf8(path)
@@ -60,8 +64,7 @@ def score(
     asked = clip_seconds is not None or hop_seconds is not None
     cutting = Cutting(clip_seconds, hop_seconds) if asked else None
     judgements = monitor.judge(list(paths), cutting=cutting)
-    rows = [_row(judgement) for judgement in judgements]
-    header = ["file", "start_seconds", "end_seconds", "anomaly_score", "p_value", "state"]
+    header, rows = header_and_rows(judgements)
     if out is not None:
         storage.write_text(out, to_csv(header, rows))
     if json:
@@ -75,16 +78,31 @@ def score(
         shown = [0, *([1, 2] if timed else []), 3, 4, 5]
         cells = [[_cell(row[column], column) for column in shown] for row in rows]
         console.print_table("", [header[column] for column in shown], cells)
-    _tell(monitor, judgements, quiet=json)
+    tell(monitor, judgements, quiet=json)
+    if (run_of(run, machine) / RECEIVED).is_dir() and not json:
+        typer.echo(
+            "this site's ID classifier is at its server (Algorithm 2): these scores are what the site knows "
+            "by itself; thrum collaborate score --kit KIT asks for the network's too",
+            err=True,
+        )
+    end_with(judgements)
+
+
+def header_and_rows(judgements: Judgements) -> tuple[list[str], list[Row]]:
+    """Return what is said of each clip, and the names of these columns."""
+    header = ["file", "start_seconds", "end_seconds", "anomaly_score", "p_value", "state"]
+    return header, [_row(judgement) for judgement in judgements]
+
+
+def end_with(judgements: Judgements) -> None:
+    """End with the exit code that judgements ask for."""
     if judgements.alarm:
         raise typer.Exit(ALARM)
     if judgements.refused or any(judgement.score is None for judgement in judgements):
         raise typer.Exit(1)
 
 
-def _row(
-    judgement: Judgement,
-) -> tuple[str, float | None, float | None, float | None, float | None, str]:
+def _row(judgement: Judgement) -> Row:
     stretch = judgement.clip.stretch
     start, end = (stretch[0], stretch[0] + stretch[1]) if stretch else (None, None)
     return judgement.file, start, end, judgement.score, judgement.p, judgement.state
@@ -107,7 +125,7 @@ def _cell(value: object, column: int) -> str:
     return str(value)
 
 
-def _tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
+def tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
     """Say on stderr what the table cannot: notes, drift, and what the alarm promises."""
     for path, reason in judgements.left_out:
         typer.echo(f"left out: {path}: {reason}", err=True)

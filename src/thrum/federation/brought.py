@@ -8,7 +8,9 @@ from pathlib import Path
 from thrum import storage
 
 MOST_REFUSALS = 20
-_FOLDERS = ("classifiers", "received", "pools")
+RECEIVED = "received"
+"""What a round of Algorithm 2 has brought."""
+_FOLDERS = ("classifiers", RECEIVED, "pools")
 
 
 class Brought:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum import storage
 from thrum.errors import FederationError, ProtocolError, StorageError
 from thrum.federation.chunks import parse_chunk
+from thrum.federation.locking import locked
 from thrum.federation.members import (
     Limits,
     Member,
@@ -41,6 +39,7 @@ from thrum.federation.pieces import Clips, PieceStore
 from thrum.federation.pooling import KnownStatistics, Pools, of_embeddings, pool_for
 from thrum.federation.protocol import SiteHandle
 from thrum.federation.roll import Roll
+from thrum.federation.scoring import kept as kept_scoring
 from thrum.federation.secure import summed
 from thrum.federation.statistics import parse_statistics, pools_message
 from thrum.privacy.mechanisms import parse_statistics_chain
@@ -171,12 +170,13 @@ class Server:
         FederationError
             Where two sites claim one machine ID, use different embedders, or a message is wrong.
         """
-        with _locked(self.folder):
+        with locked(self.folder):
             roll = Roll(sites, quorum=self.quorum, progress=self.progress)
             members = self._register(roll, sites, algorithm, sharing)
             if sharing == "statistics":
                 return self._share_statistics(roll, sites, members)
             shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
+            kept_scoring.forget(self.folder)
             listed = self._listed(roll, sites, members, _SPLITS[algorithm])
             self.pieces.keep_only(listed, spared={*sites, *(self.registry or ())} - listed.keys())
             pools = self._collect(roll, sites, members, listed, "train")
@@ -205,6 +205,9 @@ class Server:
             else:
                 test = self._collect(roll, sites, members, listed, "test")
                 kept = self._send_scores(roll, sites, members, classifiers, groups, pools, test)
+                kept_scoring.keep(
+                    self.folder, {name: listed[name]["train"] for name in roll.present}
+                )
         without = [
             f"{'/'.join(key)} has nothing to be told apart from, and no classifier" for key in alone
         ]
@@ -445,21 +448,3 @@ def _own_keys(keys: Sequence[MachineKey], member: Member) -> list[list[str]]:
         list(key) if key in member.machines else ["", str(number)]
         for number, key in enumerate(keys)
     ]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; an orphan of a killed server must not write beside us."""
-    import fcntl
-
-    storage.private_folder(folder)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FederationError(
-                f"another process works in {folder}; wait for it, or end it"
-            ) from error
-        file.write(str(os.getpid()))
-        file.flush()
-        yield

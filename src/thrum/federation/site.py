@@ -15,7 +15,7 @@ from thrum.datasets.taking import takings_of, write_takings
 from thrum.embedders.base import Embedder, name_of
 from thrum.embedders.store import EmbeddingStore, embed_into
 from thrum.errors import DataError, ProtocolError
-from thrum.federation.brought import Brought
+from thrum.federation.brought import RECEIVED, Brought
 from thrum.federation.chunks import chunk_content, chunk_message
 from thrum.federation.cutting import Cutter
 from thrum.federation.ledger import Ledger
@@ -501,7 +501,7 @@ class Site:
             classifier.require_usable(frames)
 
     def _received_path(self, key: MachineKey) -> Path:
-        return self.folder / "received" / f"{self._names[key]}.json"
+        return self.folder / RECEIVED / f"{self._names[key]}.json"
 
     def _kept(self, what: str, keep: Callable[[], str]) -> Message:
         """Keep what came down, or refuse it and go on without: the site then has its own scores."""

@@ -169,6 +169,10 @@ class Monitor:
         ]
         return sum(each <= self.alarms.suspicious for each in p), len(faults)
 
+    def knows(self, clip: Clip) -> bool:
+        """Whether a clip is one of the normal ones that it knows, by its content."""
+        return self._known(clip) is not None
+
     def scores(self, clips: Sequence[Clip]) -> NDArray[np.float64]:
         """Return the scores (B,) of clips, as the run would have them."""
         scores = self.system.score(clips)

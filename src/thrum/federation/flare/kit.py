@@ -144,7 +144,7 @@ def reachable(kit: Kit) -> bool:
             socket.create_connection((kit.host, kit.port), timeout=CONNECT_SECONDS) as plain,
             kit.tls.wrap_socket(plain, server_hostname=kit.host) as secure,
         ):
-            _require_server(kit, secure.getpeercert(), where)
+            require_server(kit, secure.getpeercert(), where)
             secure.settimeout(REFUSAL_SECONDS)
             with suppress(TimeoutError):  # it waits for us to speak
                 secure.recv(1)
@@ -190,8 +190,8 @@ def _role_of(folder: Path) -> Role | None:
     return None
 
 
-def _require_server(kit: Kit, certificate: Mapping[str, Any] | None, where: str) -> None:
-    """Raise where what answers is another participant: the engine would refuse it, in silence."""
+def require_server(kit: Kit, certificate: Mapping[str, Any] | None, where: str) -> None:
+    """Raise a `FederationError` where what answers is another participant than the kit's server."""
     subject = dict(pair for part in (certificate or {}).get("subject", ()) for pair in part)
     found = subject.get("commonName")
     if found != kit.server:

@@ -172,6 +172,8 @@ class EmbeddingSharing(System):
             raise DataError(
                 f"they were embedded by {earlier.config.embedder}, now it is {self.config.embedder}"
             )
+        if earlier.release_ != self.release_:
+            raise DataError("they were released by other mechanisms than the clips of this round")
         return self._changed(key, dropped, [earlier.frames_[key][place] for place in places])
 
     def _changed(self, key: MachineKey, dropped: Sequence[int], added: Sequence[Frames]) -> Self:
@@ -210,6 +212,10 @@ class EmbeddingSharing(System):
             scorer = MachineScorer(pool=self.pools_.get(key), network=network)
             self._scorers[key] = scorer.fit(self.frames_[key])
         return self._scorers[key]
+
+    def released(self, clips: Sequence[Clip]) -> list[Frames]:
+        """Return embeddings (T, D) of clips in the form in which they leave the site, and are scored."""
+        return self._frames(clips)
 
     def _frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the released embeddings (T, D) of clips, from the run's folder where they are there."""
