@@ -26,11 +26,13 @@ from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
 from thrum.embedders.modulation import Modulation
 from thrum.privacy.audit import AuditSettings, audit
+from thrum.privacy.audit.asides import asides
 from thrum.privacy.audit.material import Material, cells_of
 from thrum.privacy.audit.recorded import recorded
 from thrum.privacy.audit.simulated import Simulation, simulated
+from thrum.privacy.audit.voices import voices
 from thrum.privacy.audit.worth import worth
-from thrum.privacy.mechanisms import parse_chain
+from thrum.privacy.mechanisms import parse_chain, parse_statistics_chain
 
 EMBEDDINGS = (
     "frames",
@@ -55,6 +57,8 @@ def main() -> None:
     parser.add_argument("--releases", nargs="+", default=list(EMBEDDINGS))
     parser.add_argument("--attacks", nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--embedder", default="modulation")
+    parser.add_argument("--speech", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "thrum-audit")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = storage.read_json(arguments.out) if arguments.out.exists() else []
@@ -66,7 +70,13 @@ def main() -> None:
             material = _material(data, arguments, seed)
             for sharing in arguments.sharing:
                 for text in arguments.releases:
-                    key = {"data": data, "sharing": sharing, "release": text, "seed": seed}
+                    key = {
+                        "data": data,
+                        "sharing": sharing,
+                        "embedder": arguments.embedder,
+                        "release": text,
+                        "seed": seed,
+                    }
                     if any(all(row.get(k) == v for k, v in key.items()) for row in rows):
                         continue
                     chain = text.replace("SECRET", str(secret))
@@ -80,7 +90,12 @@ def main() -> None:
 
 
 def _worth(material: Material, chain: str, sharing: str, seed: int) -> dict[str, Any]:
-    released = material.released(parse_chain(chain), key=f"site {seed}".encode())
+    key = f"site {seed}".encode()
+    released = (
+        material.with_statistics(parse_statistics_chain(chain), key=key)
+        if sharing == "statistics"
+        else material.released(parse_chain(chain), key=key)
+    )
     found = worth(material, released, sharing=sharing, seed=seed)  # type: ignore[arg-type]
     return {"alone": found.alone, "together": dict(found.together), "machines": found.machines}
 
@@ -95,14 +110,18 @@ def _leaks(
 
 def _material(data: str, arguments: argparse.Namespace, seed: int) -> Material:
     own_seed = seed if data == "simulated" else 0
-    path = arguments.cache / f"{data}-{own_seed}.pickle"
+    path = arguments.cache / f"{arguments.embedder}-{data}-{own_seed}.pickle"
     if path.exists():
         return pickle.loads(path.read_bytes())  # noqa: S301 - written by this script
     if data == "simulated":
-        found = simulated(Simulation(), create_embedder("modulation"), seed=seed)
+        simulation, embedder = Simulation(), create_embedder(arguments.embedder)
+        found = simulated(simulation, embedder, seed=seed)
+        beside = asides(simulation.config(seed), embedder, voices(arguments.speech))
+        found = replace(found, aside=beside)
     elif data == "audio":
         found = recorded(
-            open_dataset(arguments.shared / "testbed" / "audio"), create_embedder("modulation")
+            open_dataset(arguments.shared / "testbed" / "audio"),
+            create_embedder(arguments.embedder),
         )
     else:
         dataset = open_dataset(arguments.shared / "testbed" / "toycar_logmel")

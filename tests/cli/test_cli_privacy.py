@@ -38,26 +38,28 @@ def run(*words: str) -> tuple[int, str]:
 def test_an_audit_writes_its_figures_and_stops_where_too_much_leaks(
     features: Path, tmp_path: Path
 ) -> None:
-    words = ["--data", str(features), "--sharing", "statistics", "--attacks", "attributes"]
-    words += ["--release", "clip_mean", "--out", str(tmp_path), "--json"]
+    words = ["--data", str(features), "--sharing", "statistics", "--release", "least:5"]
+    words += ["--release", "least:5 | secure", "--sites", "3", "--out", str(tmp_path), "--json"]
 
-    code, shown = run(*words, "--max-leak", "attributes=0.05")
+    code, shown = run(*words, "--max-leak", "statistics=0.02")
 
     assert code == 4
     told = json.loads(shown[shown.index("{") :])
-    assert told["above"]
-    assert told["releases"][0]["chain"] == "clip_mean"
+    assert "least:5: statistics, member leaks" in told["above"][0]
     kept = json.loads((tmp_path / "audit.json").read_text())
     assert kept["machines"] == {"attacker": 4, "attacked": 2}
-    fault = [one for one in kept["releases"][0]["findings"] if one["quantity"] == "fault"]
-    assert fault[0]["value"] > 0.8
-    speed = [one for one in kept["releases"][0]["findings"] if one["quantity"] == "speed"]
-    assert speed[0]["value"] is None
-    assert "do not say" in speed[0]["reason"]
-    assert "attributes,fault" in (tmp_path / "audit.csv").read_text()
-    page = (tmp_path / "audit.html").read_text()
-    assert "not measured" in page
-    assert run(*words, "--max-leak", "attributes=1")[0] == 0
+    clear, secure = kept["releases"]
+    assert [one["chain"] for one in (clear, secure)] == ["least:5", "least:5 | secure"]
+    member = {one["quantity"]: one for one in clear["findings"]}["member"]
+    assert member["value"] > 0.6  # ten clips leave the matrix little room for others
+    hidden = {one["quantity"]: one for one in secure["findings"]}["member"]
+    assert hidden["value"] is None
+    assert "only their sum" in hidden["reason"]
+    assert clear["worth"]["alone"] > 0.5
+    assert clear["bytes_per_clip"] == pytest.approx(8 * 8 * 4 / 10)
+    assert "least:5,statistics,member" in (tmp_path / "audit.csv").read_text()
+    assert "not measured" in (tmp_path / "audit.html").read_text()
+    assert run(*words, "--max-leak", "statistics=1")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,8 @@ def test_an_audit_writes_its_figures_and_stops_where_too_much_leaks(
         (["--simulate", "--attacks", "reconstruc"], "reconstruct"),
         (["--simulate", "--release", "clip-mean"], "no mechanism is called 'clip-mean'"),
         (["--simulate", "--sharing", "sound"], "statistics or embeddings"),
+        (["--simulate", "--sharing", "statistics", "--attacks", "speech"], "none leaves"),
+        (["--simulate", "--sharing", "statistics", "--release", "frames"], "no mechanism for stat"),
     ],
 )
 def test_wrong_words_are_named(words: list[str], message: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from thrum.privacy.audit import Audit
 
 LIMIT_PASSED = 4
+DEFAULTS = {
+    "embeddings": ("frames", "clip_mean"),
+    "statistics": ("least:5", "least:5 | gaussian:10,1e-5,clip", "least:5 | secure"),
+}
 
 app = typer.Typer(
     help="What sharing gives away, measured by attacks, beside what it is worth.",
@@ -54,12 +58,21 @@ def audit(
         list[str] | None,
         typer.Option(
             metavar="CHAIN",
-            help="What leaves, as 'clip_mean | quantise:4'; repeatable. Else frames and clip_mean.",
+            help="What leaves, as 'clip_mean | quantise:4'; repeatable. Else frames and clip_mean, or three "
+            "forms of statistics.",
         ),
     ] = None,
     sharing: Sharing = "embeddings",
     algorithm: Annotated[int, typer.Option(min=1, max=2, help="Of embedding sharing.")] = 1,
     sites: Annotated[int, typer.Option(min=2, help="How many take part in the round.")] = 10,
+    speech: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Spoken words to mix in, <speaker>/<word>.wav (women's folders begin with f); else "
+            "espeak-ng makes them, where it is installed.",
+        ),
+    ] = None,
     attacks: Annotated[
         list[str] | None, typer.Option("--attacks", help="Some of them by name; else all.")
     ] = None,
@@ -88,37 +101,54 @@ def audit(
     if sharing not in ("statistics", "embeddings"):
         raise UsageError(f"--sharing is {sharing!r}, wanted statistics or embeddings")
 
+    from dataclasses import replace
+
     from thrum.embedders import create_embedder
     from thrum.privacy.audit import ATTACKS, AuditSettings
     from thrum.privacy.audit import audit as run
+    from thrum.privacy.audit.asides import asides, spoken_beside
+    from thrum.privacy.audit.auditing import check_attacks
     from thrum.privacy.audit.page import write_page
     from thrum.privacy.audit.recorded import recorded
     from thrum.privacy.audit.simulated import Simulation, simulated
-    from thrum.privacy.mechanisms import parse_chain
+    from thrum.privacy.audit.voices import voices
+    from thrum.privacy.mechanisms import told_release
 
     for name in [*(attacks or []), *(name for name in limits if name)]:
         ATTACKS.require(name)
+    shared: Literal["statistics", "embeddings"] = (
+        "statistics" if sharing == "statistics" else "embeddings"
+    )
     settings = AuditSettings(
         embedder,
         "simulated machines" if data is None else data.resolve().name,
-        tuple(release or ("frames", "clip_mean")),
-        sharing="statistics" if sharing == "statistics" else "embeddings",
+        tuple(release or DEFAULTS[sharing]),
+        sharing=shared,
         algorithm=1 if algorithm == 1 else 2,
         sites=sites,
         attacks=tuple(attacks or ()),
         seed=seed,
     )
     for text in settings.releases:
-        parse_chain(text)  # what is misspelt is said before an hour's work
+        told_release(text, shared)  # what is misspelt is said before an hour's work
+    check_attacks(settings)
+    asked = set(attacks or ([] if shared == "statistics" else ATTACKS))
     with console.progress(quiet=json) as progress:
         if data is None:
-            material = simulated(
-                Simulation(), create_embedder(embedder), seed=seed, progress=progress
-            )
+            model, simulation = create_embedder(embedder), Simulation()
+            material = simulated(simulation, model, seed=seed, progress=progress)
+            if asked & {"rhythm", "linkage", "speech"}:
+                spoken = voices(speech) if "speech" in asked else []
+                own = asides(simulation.config(seed), model, spoken, progress=progress)
+                material = replace(material, aside=own)
         else:
             dataset = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds)
             chosen = "precomputed" if dataset.holds == "features" else embedder
-            material = recorded(dataset, create_embedder(chosen), progress=progress)
+            model = create_embedder(chosen)
+            material = recorded(dataset, model, progress=progress)
+            if "speech" in asked:
+                beside = spoken_beside(material, model, voices(speech), seed=seed)
+                material = replace(material, aside=beside)
         done = run(material, settings, progress=progress)
     done.write(out)
     write_page(out / "audit.html", done)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from thrum import storage
 from thrum.errors import StorageError
 from thrum.federation.messages import MachineKey
-from thrum.privacy.mechanisms import parse_chain, parse_statistics_chain
+from thrum.privacy.mechanisms import StatisticsChain, parse_chain, parse_statistics_chain
 from thrum.privacy.mechanisms.budget import Budget, parse_limit
 from thrum.privacy.mechanisms.statistics import noisy_second_moment
 from thrum.systems.embedding_sharing import Moments, mean_frames, moments_of
@@ -47,6 +47,20 @@ class Releases:
         parse_statistics_chain(self.statistics)
         if self.budget:
             parse_limit(self.budget)
+
+
+def statistics_of(clips: Sequence[NDArray[Any]], chain: StatisticsChain, *, key: bytes) -> Moments:
+    """Return how clips (T, D) of one machine vary, as a chain releases it; `key` decides the noise.
+
+    Raises
+    ------
+    DataError
+        Where the clips are all the same.
+    """
+    vectors = mean_frames(clips)
+    if chain.noise is None:
+        return moments_of(vectors)
+    return moments_from(len(vectors), noisy_second_moment(vectors, chain.noise, key=key))
 
 
 class Releasing:
@@ -87,14 +101,11 @@ class Releasing:
         BudgetSpentError
             Where noise would cost more than is allowed.
         """
-        vectors, chain = mean_frames(clips), self.statistics_chain
-        if chain.noise is None:
-            self.budget.spend("/".join(key), chain.told, 0.0)
-            return moments_of(vectors)
-        digest = storage.sha256_bytes(vectors.tobytes())
-        noisy = noisy_second_moment(vectors, chain.noise, key=self.key)
+        chain = self.statistics_chain
+        found = statistics_of(clips, chain, key=self.key if chain.noise is not None else b"")
+        digest = storage.sha256_bytes(mean_frames(clips).tobytes())
         self.budget.spend("/".join(key), f"{chain.told} of {digest}", chain.mu)
-        return moments_from(len(vectors), noisy)
+        return found
 
     @property
     def key(self) -> bytes:

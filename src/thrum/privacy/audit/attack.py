@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from thrum.federation.messages import Algorithm, Sharing
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.material import Material
 from thrum.registry import Registry
+
+
+@dataclass(frozen=True)
+class Round:
+    """The round that is imagined.
+
+    Parameters
+    ----------
+    sharing, algorithm
+        What is shared, and where the classifier goes.
+    sites
+        How many take part.
+    """
+
+    sharing: Sharing = "embeddings"
+    algorithm: Algorithm = 1
+    sites: int = 10
 
 
 class Attack(ABC):
@@ -22,7 +41,8 @@ class Attack(ABC):
     question: ClassVar[str]
     """What it is after, as a question."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, round_: Round | None = None, *, seed: int = 0) -> None:
+        self.round = round_ or Round()
         self.seed = seed
 
     @abstractmethod
@@ -43,5 +63,12 @@ ATTACKS: Registry[Attack] = Registry(
     {
         "reconstruct": "thrum.privacy.audit.attacks.reconstruct:Reconstruct",
         "attributes": "thrum.privacy.audit.attacks.attributes:Attributes",
+        "rhythm": "thrum.privacy.audit.attacks.rhythm:Rhythm",
+        "speech": "thrum.privacy.audit.attacks.speech:Speech",
+        "linkage": "thrum.privacy.audit.attacks.linkage:Linkage",
+        "membership": "thrum.privacy.audit.attacks.membership:Membership",
+        "whitening": "thrum.privacy.audit.attacks.whitening:WhitenedBy",
+        "hidden": "thrum.privacy.audit.attacks.hidden:Hidden",
+        "statistics": "thrum.privacy.audit.attacks.statistics:SecondMoments",
     },
 )

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from thrum import storage
+from thrum.errors import UsageError
 from thrum.federation.messages import Algorithm, Sharing
-from thrum.privacy.audit.attack import ATTACKS
+from thrum.privacy.audit.attack import ATTACKS, Round
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.material import Material
 from thrum.privacy.audit.worth import METHOD, Worth, worth
-from thrum.privacy.mechanisms import parse_chain
+from thrum.privacy.mechanisms import StatisticsChain, parse_chain, parse_statistics_chain
 from thrum.types import Progress
 
 SCHEMA = 1
+STATISTICS_ATTACKS = ("statistics",)
+"""Those that read statistics; all others read embeddings, of which then none leaves."""
 
 
 @dataclass(frozen=True)
@@ -161,26 +164,56 @@ def audit(
     ConfigError
         Where a chain, or an attack, is none.
     """
-    chains = [parse_chain(text) for text in settings.releases]
-    names = settings.attacks or tuple(ATTACKS.entries)
+    statistics = settings.sharing == "statistics"
+    chains = [
+        parse_statistics_chain(text) if statistics else parse_chain(text)
+        for text in settings.releases
+    ]
+    imagined = Round(settings.sharing, settings.algorithm, settings.sites)
+    names = check_attacks(settings)
     kinds = [ATTACKS.load(name) for name in names]
     auxiliary, target = material.divided()
     key = hashlib.sha256(f"audit {settings.seed}".encode()).digest()
     done = []
     for chain in chains:
-        learnt, attacked = auxiliary.released(chain, key=key), target.released(chain, key=key)
+        learnt, attacked, everybody = (
+            one.with_statistics(chain, key=key)
+            if isinstance(chain, StatisticsChain)
+            else one.released(chain, key=key)
+            for one in (auxiliary, target, material)
+        )
         findings: list[Finding] = []
         for number, kind in enumerate(kinds, start=1):
-            attack = kind(seed=settings.seed).fit(learnt)
+            attack = kind(imagined, seed=settings.seed).fit(learnt)
             findings += attack.attack(attacked)
             if progress is not None:
                 progress(f"attacking {chain.told}", number, len(kinds))
-        everybody = material.released(chain, key=key)
         value = Worth(None, {}, 0)
         if with_worth:
             value = worth(
                 material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
             )
-        n_bytes = sum(own.nbytes for own in everybody.vectors) / max(len(everybody.vectors), 1)
+        n_bytes = _bytes_per_clip(everybody)
         done.append(Released(chain.told, findings, value, n_bytes))
     return Audit(settings, done, (len(auxiliary.keys), len(target.keys)))
+
+
+def check_attacks(settings: AuditSettings) -> tuple[str, ...]:
+    """Return the attacks of an audit, or raise a `UsageError` where one finds nothing to read."""
+    if settings.sharing == "embeddings":
+        return settings.attacks or tuple(ATTACKS.entries)
+    if strange := [name for name in settings.attacks if name not in STATISTICS_ATTACKS]:
+        raise UsageError(
+            f"attack {strange[0]!r} reads embeddings, and none leaves where statistics are shared: say "
+            f"--sharing embeddings, or one of: {', '.join(STATISTICS_ATTACKS)}"
+        )
+    return settings.attacks or STATISTICS_ATTACKS
+
+
+def _bytes_per_clip(released: Material) -> float:
+    """Return what leaves a site, on average, for each clip of its machines."""
+    if released.moments:
+        train = sum(sample.split == "train" for sample in released.samples)
+        axes = sum(4 * own.axes.size for own in released.moments.values())
+        return axes / max(train, 1)
+    return sum(own.nbytes for own in released.vectors) / max(len(released.vectors), 1)

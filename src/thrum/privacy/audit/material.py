@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import DataError
-from thrum.privacy.mechanisms import Chain
+from thrum.federation.releasing import statistics_of
+from thrum.privacy.mechanisms import Chain, StatisticsChain, parse_chain
+from thrum.systems.embedding_sharing import Moments
 from thrum.types import Label, Split
 
 MachineKey = tuple[str, str]
@@ -68,6 +71,12 @@ class Material:
         The second (T',) that each released vector is about.
     chain
         What released them.
+    aside
+        Clips of the same machines, made for one attack, by its name.
+    moments
+        With statistics: how each machine's training clips vary, as it was released.
+    secure
+        Whether the server sees only the sum of these.
     """
 
     samples: Sequence[Sample]
@@ -75,6 +84,9 @@ class Material:
     vectors: Sequence[NDArray[np.float16]] = ()
     at: Sequence[NDArray[np.float64]] = ()
     chain: str = ""
+    aside: Mapping[str, Material] = field(default_factory=dict)
+    moments: Mapping[MachineKey, Moments] = field(default_factory=dict)
+    secure: bool = False
 
     @property
     def keys(self) -> list[MachineKey]:
@@ -97,6 +109,7 @@ class Material:
             sounds=None if sounds is None else (lambda row: sounds(rows[row])),
             vectors=[self.vectors[row] for row in rows] if self.vectors else (),
             at=[self.at[row] for row in rows] if self.at else (),
+            aside={name: own.chosen(wanted) for name, own in self.aside.items()},
         )
 
     def divided(self) -> tuple[Material, Material]:
@@ -132,7 +145,23 @@ class Material:
             own = chain.release(sample.frames, key=key)
             vectors.append(own)
             at.append(_times(sample.times, len(own)))
-        return replace(self, vectors=vectors, at=at, chain=chain.told)
+        aside = {name: own.released(chain, key=key) for name, own in self.aside.items()}
+        return replace(self, vectors=vectors, at=at, chain=chain.told, aside=aside)
+
+    def with_statistics(self, chain: StatisticsChain, *, key: bytes) -> Material:
+        """Return the same clips with how each machine's training clips vary, as the chain releases it."""
+        frames = self.released(parse_chain("frames"), key=key)
+        moments = {}
+        for machine in self.keys:
+            train = [
+                own
+                for sample, own in zip(self.samples, frames.vectors, strict=True)
+                if sample.key == machine and sample.split == "train"
+            ]
+            if len(train) >= chain.least:
+                with suppress(DataError):  # clips that are all the same
+                    moments[machine] = statistics_of(train, chain, key=key)
+        return replace(frames, chain=chain.told, moments=moments, secure=chain.secure)
 
 
 def cells_of(levels: NDArray[Any]) -> NDArray[np.float32]:

@@ -77,6 +77,37 @@ class Classes:
         return np.asarray(self.classes_[self.scores(X).argmax(axis=1)])
 
 
+def clip_means(released: Material) -> NDArray[np.float64]:
+    """Return the mean (B, D) of what was released of each clip."""
+    return np.stack([own.astype(np.float64).mean(axis=0) for own in released.vectors])
+
+
+def within_whitening(auxiliary: Material) -> NDArray[np.float64]:
+    """Return what makes clips' means vary alike in all directions within the attacker's machines, (D, D)."""
+    means, machines = clip_means(auxiliary), auxiliary.machines
+    normal = np.array([sample.label != "anomaly" for sample in auxiliary.samples])
+    residuals = np.concatenate(
+        [
+            means[rows] - means[rows].mean(axis=0)
+            for machine in np.unique(machines)
+            if len(rows := np.flatnonzero((machines == machine) & normal))
+        ]
+    )
+    variances, axes = np.linalg.eigh(residuals.T @ residuals / len(residuals))
+    shrunk = np.maximum(variances, 0.0) + max(0.1 * float(variances.mean()), 1e-12)
+    return np.asarray((axes / np.sqrt(shrunk)) @ axes.T)
+
+
+def between(at: NDArray[np.float64], vectors: Any, seconds: Any) -> NDArray[np.float64]:
+    """Return vectors (T, K) at `seconds` (C,), in proportion between those that there are, (C, K)."""
+    if len(at) == 1:
+        return np.repeat(np.asarray(vectors, np.float64), len(seconds), axis=0)
+    place = np.clip(np.interp(seconds, at, np.arange(len(at))), 0, len(at) - 1)
+    low = np.minimum(place.astype(int), len(at) - 2)
+    share = (place - low)[:, None]
+    return np.asarray((1 - share) * vectors[low] + share * vectors[low + 1])
+
+
 def clip_features(released: Material) -> NDArray[np.float64]:
     """Return what an attacker sees of each clip (B, P): mean, spread and movement of what was released."""
     rows = []

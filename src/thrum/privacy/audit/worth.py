@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from thrum.privacy.mechanisms import LEAST_CLIPS
 from thrum.systems.embedding_sharing import (
     FramePool,
     MachineScorer,
+    Moments,
     Network,
     mean_frames,
     moments_of,
+    pooled,
     preset_config,
     train_classifier,
 )
@@ -63,7 +66,7 @@ def worth(
     own, shared = _by_machine(raw), _by_machine(released)
     networks: dict[MachineKey, Network] = {}
     if sharing == "embeddings" and len(shared) > 1:
-        config = replace(preset_config("compact", assignments=SHORTENED))
+        config = preset_config("compact", assignments=SHORTENED)
         classifier = train_classifier(
             FramePool({key: one["train"] for key, one in shared.items()}),
             config,
@@ -74,14 +77,7 @@ def worth(
             stage=f"what {released.chain} is worth",
         )
         networks = {key: Network(classifier, key) for key in shared}
-    moments = {}
-    for key, one in shared.items():
-        if len(one["train"]) >= LEAST_CLIPS:
-            try:
-                moments[key] = moments_of(mean_frames(one["train"]))
-            except DataError:
-                continue
-    pools = pool_for(list(shared), moments).of
+    pools = _pools(released, shared)
     found: dict[str, list[float]] = {}
     for key, one in shared.items():
         truth = one["truth"]
@@ -100,6 +96,22 @@ def worth(
         name: mean for name, mean in means.items() if name in ("statistics", "network", "fused")
     }
     return Worth(alone_mean, kept, len(found.get("alone", ())))
+
+
+def _pools(
+    released: Material, shared: Mapping[MachineKey, dict[str, Any]]
+) -> Mapping[MachineKey, Moments]:
+    """Return each machine's pool of all others, as the server makes it, or a site from the sum of all."""
+    moments = dict(released.moments)
+    if not moments:
+        for key, one in shared.items():
+            if len(one["train"]) >= LEAST_CLIPS:
+                with suppress(DataError):
+                    moments[key] = moments_of(mean_frames(one["train"]))
+    if not released.secure:
+        return pool_for(list(shared), moments).of
+    others = {key: [one for other, one in moments.items() if other != key] for key in shared}
+    return {key: pooled(own) for key, own in others.items() if own}
 
 
 def _by_machine(material: Material) -> dict[MachineKey, dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thrum.privacy.audit.attack import Attack
 from thrum.privacy.audit.judging import Finding, accuracy, auc, judged, not_measured, r2
 from thrum.privacy.audit.material import Material
-from thrum.privacy.audit.probes import Classes, Ridge, clip_features
+from thrum.privacy.audit.probes import Classes, Ridge, clip_features, clip_means, within_whitening
 
 CONTINUOUS = ("speed", "load")
 WORDS = {
@@ -43,7 +43,7 @@ class Attributes(Attack):
         kinds = np.array([sample.key[0] for sample in auxiliary.samples])
         self._chance = 1 / max(len(np.unique(kinds)), 1)
         self._kinds = Classes().fit(features, kinds, machines)
-        self._within = _whitening(auxiliary)
+        self._within = within_whitening(auxiliary)
         return self
 
     def attack(self, released: Material) -> Sequence[Finding]:
@@ -96,8 +96,7 @@ class Attributes(Attack):
 
     def _faults(self, released: Material) -> Finding:
         scores = np.full(len(released.samples), np.nan)
-        means = np.stack([own.astype(np.float64).mean(axis=0) for own in released.vectors])
-        means = means @ self._within
+        means = clip_means(released) @ self._within
         machines = released.machines
         for machine in np.unique(machines):
             own = np.flatnonzero(machines == machine)
@@ -137,20 +136,3 @@ def _numbers(material: Material, name: str) -> NDArray[np.float64]:
         except ValueError:
             found.append(float("nan"))
     return np.array(found)
-
-
-def _whitening(auxiliary: Material) -> NDArray[np.float64]:
-    """Return what makes mean vectors vary alike in all directions within the attacker's machines, (D, D)."""
-    means = np.stack([own.astype(np.float64).mean(axis=0) for own in auxiliary.vectors])
-    machines = auxiliary.machines
-    normal = np.array([sample.label != "anomaly" for sample in auxiliary.samples])
-    residuals = np.concatenate(
-        [
-            means[rows] - means[rows].mean(axis=0)
-            for machine in np.unique(machines)
-            if len(rows := np.flatnonzero((machines == machine) & normal))
-        ]
-    )
-    variances, axes = np.linalg.eigh(residuals.T @ residuals / len(residuals))
-    shrunk = np.maximum(variances, 0.0) + 0.1 * variances.mean()
-    return np.asarray((axes / np.sqrt(shrunk)) @ axes.T)

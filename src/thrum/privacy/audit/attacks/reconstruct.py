@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thrum.privacy.audit.attack import Attack
 from thrum.privacy.audit.judging import Finding, judged, not_measured, r2, share_of_energy
 from thrum.privacy.audit.material import CELL_SECONDS, Material, Sample
-from thrum.privacy.audit.probes import Ridge
+from thrum.privacy.audit.probes import Ridge, between, clip_means
 
 AROUND_SECONDS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 """Where, around a cell, released vectors are looked at: averages over longer windows can be undone so."""
@@ -39,7 +39,7 @@ class Reconstruct(Attack):
         if not self._fitted:
             return self
         machines = auxiliary.machines
-        means = np.stack([own.astype(np.float64).mean(axis=0) for own in auxiliary.vectors])
+        means = clip_means(auxiliary)
         self._spectrum = Ridge().fit(means, _spectra(auxiliary.samples), machines)
         every = np.concatenate([own.astype(np.float64) for own in auxiliary.vectors])
         self._centre = every.mean(axis=0)
@@ -60,7 +60,7 @@ class Reconstruct(Attack):
         if not self._fitted or any(sample.levels is None for sample in released.samples):
             reason = "the clips are stored features: wanted recordings"
             return [not_measured(self.name, q, reason, words=WORDS[q]) for q in WORDS]
-        means = np.stack([own.astype(np.float64).mean(axis=0) for own in released.vectors])
+        means = clip_means(released)
         machines = released.machines
         detail = [_detail(sample) for sample in released.samples]
         guessed = [self.detail(released, row) for row in range(len(released.samples))]
@@ -113,15 +113,7 @@ class Reconstruct(Attack):
         at = released.at[row]
         if len(at) == 1:
             return np.repeat(vectors, len(levels), axis=0)
-        return np.concatenate([_between(at, vectors, centres + s) for s in AROUND_SECONDS], axis=1)
-
-
-def _between(at: NDArray[np.float64], vectors: Any, seconds: Any) -> NDArray[np.float64]:
-    """Return vectors (T, K) at `seconds`, between those that there are in proportion."""
-    place = np.clip(np.interp(seconds, at, np.arange(len(at))), 0, len(at) - 1)
-    low = np.minimum(place.astype(int), len(at) - 2)
-    share = (place - low)[:, None]
-    return np.asarray((1 - share) * vectors[low] + share * vectors[low + 1])
+        return np.concatenate([between(at, vectors, centres + s) for s in AROUND_SECONDS], axis=1)
 
 
 def _spectra(samples: Sequence[Sample]) -> NDArray[np.float64]:
