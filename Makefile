@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-use
+READY_MONITOR := $(VENV)/.ready-to-monitor
 READY_DEV := $(VENV)/.ready-for-development
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test test-slow check docs results protocol format clean
+.PHONY: help demo monitor test test-slow check docs results protocol format clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +17,10 @@ help:  ## what there is
 demo: $(READY)  ## simulated sites learn together; ends with a table and a report
 	@echo "== thrum demo: simulate machines at several sites and let them learn together"
 	@$(BIN)/thrum demo --out runs/demo
+
+monitor: $(READY_MONITOR)  ## simulated machines play live; prints the address of their dashboard
+	@echo "== thrum monitor --demo: five simulated machines, three of which go wrong"
+	@$(BIN)/thrum monitor --demo
 
 test: $(READY_DEV)  ## the fast tests
 	@echo "== the tests (slow ones: make test-slow)"
@@ -65,7 +70,12 @@ $(READY): pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+$(READY_MONITOR): pyproject.toml | $(VENV)/bin/python
+	@echo "== installing thrum and what its monitor needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[monitor]'
+	@touch $@ $(READY)
+
 $(READY_DEV): pyproject.toml | $(VENV)/bin/python
 	@echo "== installing thrum and what its development needs into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ $(READY)
+	@touch $@ $(READY) $(READY_MONITOR)

@@ -19,6 +19,7 @@ from thrum.cli import (
     evaluate,
     explain,
     fine_tune,
+    monitor,
     privacy,
     score,
     train,
@@ -45,6 +46,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)
 app.command("bench")(bench.bench)
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(monitor.app, name="monitor")
 app.add_typer(data.app, name="data")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(weights.app, name="weights")

@@ -34,6 +34,9 @@ class Judgement:
         Whether all clips have been a little stranger than normal for long.
     notes
         What else a reader must know.
+    among
+        The operating state whose normal clips the stream ranked it among; empty where the stream did not
+        hear it.
     """
 
     clip: Clip
@@ -44,6 +47,7 @@ class Judgement:
     since: int = 0
     drift: bool = False
     notes: tuple[str, ...] = ()
+    among: str = ""
 
     @property
     def file(self) -> str:

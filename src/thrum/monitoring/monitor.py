@@ -236,7 +236,11 @@ class Monitor:
             elif verdict.alarm:
                 word = "alarm"
             judged.append(
-                Judgement(clip, score, p, word, state, verdict.since, verdict.drift, tuple(notes))
+                Judgement(
+                    *(clip, score, p, word, state, verdict.since, verdict.drift),
+                    tuple(notes),
+                    among,
+                )
             )
         return judged
 

@@ -37,8 +37,8 @@ def write_page(path: Path, explanation: Explanation) -> None:
         judgement=explanation.judgement,
         place=explanation.place,
         clip_name=explanation.judgement.clip.name,
-        pictures=_pictures(explanation),
-        patches=_patches(explanation),
+        pictures=pictures(explanation),
+        patches=patches(explanation),
         marks=listening.frequency_marks(RATE / 2) if _recorded(explanation) else [],
     )
     storage.write_json(path.with_suffix(".json"), told)
@@ -49,7 +49,7 @@ def _recorded(explanation: Explanation) -> bool:
     return explanation.judgement.clip.row is None
 
 
-def _pictures(explanation: Explanation) -> list[dict[str, Any]]:
+def pictures(explanation: Explanation) -> list[dict[str, Any]]:
     """Return the clip and the nearest normal one as they look and, of recordings, sound."""
     clip = explanation.judgement.clip
     names = [clip.name, explanation.nearest.name]
@@ -71,7 +71,7 @@ def _pictures(explanation: Explanation) -> list[dict[str, Any]]:
     ]
 
 
-def _patches(explanation: Explanation) -> list[dict[str, float]]:
+def patches(explanation: Explanation) -> list[dict[str, float]]:
     """Return where the patches that matter most lie on the picture, in percent of it."""
     relevance = explanation.relevance
     falls = relevance.falls

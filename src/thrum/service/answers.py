@@ -1,0 +1,186 @@
+"""What people say of alarms and clips, carried out by the one who judges the machine.
+
+An answer is written first, and carried out when the monitor is at hand. A change of the baseline is a
+change of
+files: where the service is killed between these and the database, the change is found to be there and
+the answer is
+done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from thrum.errors import DataError, ThrumError, UsageError
+from thrum.monitoring import changing
+from thrum.service import events, rules
+from thrum.service.config import Settings
+from thrum.service.store import logs, machines
+from thrum.service.store.database import Database
+from thrum.service.store.schema import alarms, answers, clips
+from thrum.service.watching import Watched
+
+What = Literal["heard", "fault", "false alarm", "normal"]
+"""An alarm was heard; it is a confirmed fault; it was false; these clips are normal, and are learnt."""
+
+_logger = logging.getLogger(__name__)
+
+
+def ask(
+    connection: Connection,
+    machine: str,
+    what: What,
+    *,
+    who: str,
+    now: float,
+    alarm: str | None = None,
+    clip_numbers: Sequence[int] = (),
+    comment: str = "",
+) -> int:
+    """Write what a person said; return its number.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such alarm or clip of that machine.
+    """
+    if alarm is not None:
+        row = connection.execute(select(alarms.c.machine).where(alarms.c.id == alarm)).first()
+        if row is None or row.machine != machine:
+            raise UsageError(f"{machine} has no alarm {alarm!r}")
+    for number in clip_numbers:
+        found = connection.execute(select(clips.c.machine).where(clips.c.id == number)).first()
+        if found is None or found.machine != machine:
+            raise UsageError(f"{machine} has no clip {number}")
+    if what == "normal" and not clip_numbers:
+        raise UsageError("say which clips are normal")
+    if what != "normal" and alarm is None:
+        raise UsageError("say which alarm is meant")
+    result = connection.execute(
+        insert(answers).values(
+            machine=machine,
+            what=what,
+            alarm=alarm,
+            clips=json.dumps(list(clip_numbers)),
+            at=now,
+            who=who,
+            comment=comment[:2000],
+        )
+    )
+    logs.audit(connection, who, what, alarm or machine, comment[:2000], now)
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def machines_asked(connection: Connection) -> list[str]:
+    """Return the machines of which answers wait."""
+    wanted = select(answers.c.machine).where(answers.c.done_at.is_(None)).distinct()
+    return list(connection.execute(wanted).scalars())
+
+
+def carry_out(
+    database: Database,
+    watched: Watched,
+    audio: Path,
+    settings: Settings,
+    now: Callable[[], float],
+) -> int:
+    """Do what is asked of a machine; return how much that was."""
+    name = watched.settings.name
+    wanted = (
+        select(answers)
+        .where(answers.c.machine == name, answers.c.done_at.is_(None))
+        .order_by(answers.c.id)
+    )
+    with database.reading() as connection:
+        waiting = connection.execute(wanted).mappings().all()
+    for answer in waiting:
+        try:
+            outcome = _change_baseline(database, watched, audio, answer)
+        except ThrumError as error:
+            outcome = f"not done: {error}"
+            _logger.warning("answer %s on %s: %s", answer["id"], name, error)
+        with database.writing() as connection:
+            _finish(connection, watched, settings, answer, outcome, now())
+    return len(waiting)
+
+
+def _change_baseline(database: Database, watched: Watched, audio: Path, answer: RowMapping) -> str:
+    numbers = json.loads(answer["clips"])
+    if answer["what"] not in ("fault", "normal") or not numbers:
+        return "done"
+    with database.reading() as connection:
+        rows = connection.execute(select(clips).where(clips.c.id.in_(numbers))).mappings().all()
+    rows = [row for row in rows if row["path"] is not None and (audio / row["path"]).is_file()]
+    if not rows:
+        raise DataError("the audio of these clips is no longer kept")
+    sounds = watched.sounds(rows, audio)
+    when = datetime.fromtimestamp(answer["at"], UTC).isoformat(timespec="seconds")
+    signed = changing.Signed(when, answer["who"], answer["comment"])
+    try:
+        if answer["what"] == "fault":
+            done = changing.confirm_faults(watched.monitor, sounds, signed)
+        else:
+            done = changing.add(watched.monitor, sounds, signed)
+    except UsageError as error:
+        return f"done: {error}"  # all are known: it was done before, and the service was killed
+    return "; ".join((f"version {done.change.version} of the baseline", *done.advice))
+
+
+def _finish(
+    connection: Connection,
+    watched: Watched,
+    settings: Settings,
+    answer: RowMapping,
+    outcome: str,
+    now: float,
+) -> None:
+    """Write that an answer is carried out, with all that comes of it."""
+    name, what, alarm = watched.settings.name, answer["what"], answer["alarm"]
+    before = watched.standing
+    standing = before
+    if alarm is not None:
+        row = connection.execute(select(alarms).where(alarms.c.id == alarm)).mappings().one()
+        machines.acknowledge(
+            connection, alarm, who=answer["who"], verdict=what, comment=answer["comment"], now=now
+        )
+        if row["acknowledged_at"] is None:
+            events.tell(
+                connection,
+                settings,
+                name,
+                "acknowledged",
+                alarm,
+                now,
+                who=answer["who"],
+                verdict=what,
+            )
+        if before.alarm == alarm:
+            standing = rules.acknowledged(before)
+            if what == "fault":
+                watched.stream.forget(row["since_clips"])
+            elif what in ("false alarm", "normal"):
+                standing = rules.closed(before)
+                watched.stream.forget(0)
+                machines.close_alarm(connection, alarm, now)
+                events.tell(connection, settings, name, "closed", alarm, now)
+    if what == "normal" and outcome.startswith("version"):
+        watched.stream = watched.monitor.stream()
+        numbers = json.loads(answer["clips"])  # they are compared with from now on
+        connection.execute(update(clips).where(clips.c.id.in_(numbers)).values(kept=True))
+        logs.audit(connection, answer["who"], "baseline", name, outcome, now)
+    if standing != before:
+        machines.set_standing(connection, name, before, standing, now)
+        watched.standing = standing
+    watched.keep(connection)
+    connection.execute(
+        update(answers).where(answers.c.id == answer["id"]).values(done_at=now, outcome=outcome)
+    )

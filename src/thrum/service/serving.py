@@ -1,0 +1,43 @@
+"""The service behind its address, until it is told to end."""
+
+from __future__ import annotations
+
+import logging
+
+import uvicorn
+
+from thrum.service.running import Service
+from thrum.service.web import application
+
+_logger = logging.getLogger(__name__)
+
+
+def serve(service: Service) -> None:
+    """Serve until SIGINT or SIGTERM, then stop the service in order."""
+    settings = service.settings.service
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application.create(service),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,  # the command line decides how logs look
+            access_log=False,
+            server_header=False,
+            ssl_certfile=settings.certificate,
+            ssl_keyfile=settings.private_key,
+            timeout_graceful_shutdown=3,
+        )
+    )
+    service.start()
+    try:
+        server.run()
+    finally:
+        service.stop()
+
+
+def address(service: Service) -> str:
+    """Return where the dashboard is."""
+    settings = service.settings.service
+    scheme = "https" if settings.certificate else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{settings.port}/"

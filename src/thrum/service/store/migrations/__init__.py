@@ -1,0 +1,1 @@
+"""How older databases become those of today; run when the service starts."""

@@ -1,0 +1,142 @@
+"""One machine that is watched: its monitor, its stream and its standing, as the database has them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from sqlalchemy import Connection, RowMapping
+
+from thrum import config as configs
+from thrum.datasets.taking import Taking
+from thrum.errors import StorageError
+from thrum.monitoring import Judgement, Monitor, Stream, open_monitor
+from thrum.monitoring.states import SILENT, UNKNOWN
+from thrum.service.config import MachineSettings
+from thrum.service.health import DEAF
+from thrum.service.rules import Standing
+from thrum.service.store import machines
+from thrum.types import Clip
+
+SNAPSHOT_EVERY = 200
+"""Judgements after which a stream is kept whole; at most so many are heard again after a kill."""
+
+
+class Watched:
+    """One machine that is watched.
+
+    Parameters
+    ----------
+    settings
+        Of the machine.
+    device
+        Where its scores are computed.
+    """
+
+    def __init__(self, settings: MachineSettings, *, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = device
+        self.monitor: Monitor = self._opened()
+        self.stream: Stream = self.monitor.stream()
+        self.standing = Standing()
+        self.judged = 0
+        self._of = ""
+        self._current = False
+
+    @property
+    def taking(self) -> Taking | None:
+        """How its sound was read when it was learnt."""
+        return self.monitor.takings.get(self.monitor.name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which baseline and which settings a stream belongs to."""
+        told = f"{self.settings.run} {self.monitor.name} {self.monitor.history.current} "
+        told += repr(sorted(asdict(self.monitor.alarms).items()))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def catch_up(self, connection: Connection) -> None:
+        """Bring monitor, stream and standing to what the database says, whoever wrote it."""
+        row = machines.get(connection, self.settings.name)
+        self.standing = Standing.from_json(row["standing"])
+        known = self._current and self.fingerprint == self._of  # a baseline changes by command, too
+        if known and row["judged"] == self.judged and row["stream_of"] == self._of:
+            return
+        self.monitor = self._opened()
+        self.stream = self.monitor.stream()
+        self.judged = int(row["judged"])
+        self._of = self.fingerprint
+        if row["stream"] is not None and row["stream_of"] == self._of:
+            try:
+                self.stream.restore(machines.kept_stream(row))
+            except StorageError:
+                self.stream = self.monitor.stream()
+            since = int(row["stream_judged"])
+            for each in machines.judgements_since(connection, self.settings.name, since):
+                self._hear_again(each)
+        else:  # a new baseline or other settings: the stream begins here
+            machines.keep_stream(
+                connection, self.settings.name, self.stream.state(), self.judged, self._of
+            )
+        self._current = True
+
+    def forget(self) -> None:
+        """Say that what is in memory is no longer what the database says."""
+        self._current = False
+
+    def keep(self, connection: Connection) -> None:
+        """Keep the stream whole, as it is now."""
+        self._of = self.fingerprint
+        machines.keep_stream(
+            connection, self.settings.name, self.stream.state(), self.judged, self._of
+        )
+
+    def judge(self, clip: RowMapping, audio: Path) -> Judgement:
+        """Judge a clip; sound from an input that is deaf says nothing of the machine."""
+        sound = Clip(
+            audio / str(clip["path"]),
+            *self.monitor.key,
+            "test",
+            channel=clip["channel"],
+            name=f"clip {clip['id']}",
+        )
+        if clip["health"] in DEAF:
+            note = f"the input {clip['input']} is {clip['health']}: nothing is known of the machine"
+            return Judgement(sound, None, None, SILENT, SILENT, notes=(note,))
+        judged = self.monitor.judge(sound, stream=self.stream)
+        if judged.refused:
+            raise StorageError(judged.refused[0][1])
+        return judged[0]
+
+    def sounds(self, rows: Sequence[RowMapping], audio: Path) -> list[Path | Clip]:
+        """Return stored clips as those of the machine."""
+        return [
+            Clip(
+                audio / str(row["path"]),
+                *self.monitor.key,
+                "test",
+                channel=row["channel"],
+                name=f"clip {row['id']}",
+            )
+            for row in rows
+        ]
+
+    def _hear_again(self, row: RowMapping) -> None:
+        if row["among"] and row["score"] is not None:
+            self.stream.hear(float(row["score"]), state=row["among"], known=row["state"] != UNKNOWN)
+
+    def _opened(self) -> Monitor:
+        settings = self.settings
+        return open_monitor(
+            settings.run,
+            settings.learnt_as or settings.name,
+            alarms=settings.alarms,
+            device=self.device,
+        )
+
+
+def described(settings: MachineSettings) -> str:
+    """Return the settings of a machine as text, for the audit log."""
+    return configs.to_toml(settings)

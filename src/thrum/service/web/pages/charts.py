@@ -1,0 +1,134 @@
+"""The chart of a machine: p-values and scores over time, what is suspicious, where alarms began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from thrum.service.config import MachineSettings
+from thrum.service.web.pages import drawing
+from thrum.service.web.pages.frame import Visit
+
+SOFT, ALARM, LINE, SCORE = "#7a8594", "#d2500f", "#2f77c8", "#8a3d8f"
+
+
+def chart_of(
+    visit: Visit,
+    settings: MachineSettings,
+    judged: Sequence[RowMapping],
+    alarms: Sequence[RowMapping],
+) -> dict[str, Any]:
+    """Return the options of an ECharts chart; each point is [time, value, number of the clip]."""
+    say = visit.say
+    limit = settings.alarms.suspicious
+
+    def points(key: str) -> list[list[Any]]:
+        return [
+            [
+                round(1000 * row["at"]),
+                None
+                if row[key] is None
+                else round(max(row[key], drawing.LOWEST_P) if key == "p" else row[key], 6),
+                row["clip"],
+            ]
+            for row in judged
+        ]
+
+    text = {"color": SOFT, "fontSize": 11}
+    axis = {"axisLabel": text, "axisLine": {"lineStyle": {"color": SOFT}}, "nameTextStyle": text}
+    first = judged[0]["at"] if judged else 0.0
+    marks = [
+        {"xAxis": round(1000 * row["raised_at"]), "name": say("alarm")}
+        for row in alarms
+        if row["raised_at"] >= first
+    ]
+    return {
+        "animation": False,
+        "grid": [
+            {"left": 62, "right": 20, "top": 30, "height": 130},
+            {"left": 62, "right": 20, "top": 192, "height": 60},
+        ],
+        "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
+        "axisPointer": {"link": [{"xAxisIndex": "all"}]},
+        "dataZoom": [
+            {"type": "inside", "xAxisIndex": [0, 1]},
+            {"type": "slider", "xAxisIndex": [0, 1], "height": 18, "bottom": 8, "textStyle": text},
+        ],
+        "xAxis": [
+            {"type": "time", "gridIndex": 0, **axis, "axisLabel": {"show": False}},
+            {"type": "time", "gridIndex": 1, **axis},
+        ],
+        "yAxis": [
+            {
+                "type": "log",
+                "gridIndex": 0,
+                "inverse": True,
+                "min": drawing.LOWEST_P,
+                "max": 1,
+                "name": say("p_value"),
+                "nameLocation": "start",
+                "splitLine": {"lineStyle": {"color": SOFT, "opacity": 0.18}},
+                **axis,
+            },
+            {
+                "type": "value",
+                "gridIndex": 1,
+                "scale": True,
+                "name": say("score"),
+                "splitNumber": 2,
+                "splitLine": {"lineStyle": {"color": SOFT, "opacity": 0.18}},
+                **axis,
+            },
+        ],
+        "series": [
+            {
+                "type": "line",
+                "name": say("p_value"),
+                "data": points("p"),
+                "symbol": "circle",
+                "symbolSize": 6,
+                "lineStyle": {"width": 1.5, "color": LINE},
+                "itemStyle": {"color": LINE},
+                "markLine": {
+                    "silent": True,
+                    "symbol": "none",
+                    "data": [
+                        {
+                            "yAxis": limit,
+                            "lineStyle": {"color": SOFT, "type": "dashed"},
+                            "label": {
+                                "formatter": say("threshold", f"{limit:g}"),
+                                "position": "insideStartTop",
+                                "color": SOFT,
+                            },
+                        },
+                        *(
+                            {
+                                **mark,
+                                "lineStyle": {"color": ALARM, "width": 2, "type": "solid"},
+                                "label": {
+                                    "formatter": say("alarm"),
+                                    "color": ALARM,
+                                    "fontWeight": "bold",
+                                },
+                            }
+                            for mark in marks
+                        ),
+                    ],
+                },
+            },
+            {
+                "type": "line",
+                "name": say("score"),
+                "xAxisIndex": 1,
+                "yAxisIndex": 1,
+                "data": points("score"),
+                "symbol": "circle",
+                "symbolSize": 3,
+                "lineStyle": {"width": 1.3, "color": SCORE},
+                "itemStyle": {"color": SCORE},
+            },
+        ],
+    }
