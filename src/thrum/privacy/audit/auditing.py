@@ -10,17 +10,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thrum import storage
 from thrum.errors import UsageError
 from thrum.federation.messages import Algorithm, Sharing
 from thrum.privacy.audit.attack import ATTACKS, Round
+from thrum.privacy.audit.attacks.reconstruct import Reconstruct
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.material import Material
+from thrum.privacy.audit.sounding import sound_of
 from thrum.privacy.audit.worth import METHOD, Worth, worth
 from thrum.privacy.mechanisms import StatisticsChain, parse_chain, parse_statistics_chain
 from thrum.types import Progress
 
 SCHEMA = 1
+EXAMPLES = 2
 STATISTICS_ATTACKS = ("statistics",)
 """Those that read statistics; all others read embeddings, of which then none leaves."""
 
@@ -71,12 +77,15 @@ class Released:
         What the sites gain.
     n_bytes
         What a clip weighs, on average.
+    decoded
+        What `Audit.originals` sound like, read off what was released; at 16 kHz.
     """
 
     chain: str
     findings: Sequence[Finding]
     worth: Worth
     n_bytes: float
+    decoded: Sequence[NDArray[np.float32]] = ()
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,14 @@ class Audit:
         One for each chain.
     machines
         How many the attacker had, and how many were attacked.
+    originals
+        Some clips that were attacked, by their machine's name, at 16 kHz.
     """
 
     settings: AuditSettings
     releases: Sequence[Released]
     machines: tuple[int, int]
+    originals: Sequence[tuple[str, NDArray[np.float32]]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
@@ -173,6 +185,7 @@ def audit(
     names = check_attacks(settings)
     kinds = [ATTACKS.load(name) for name in names]
     auxiliary, target = material.divided()
+    examples = _examples(target)
     key = hashlib.sha256(f"audit {settings.seed}".encode()).digest()
     done = []
     for chain in chains:
@@ -183,9 +196,12 @@ def audit(
             for one in (auxiliary, target, material)
         )
         findings: list[Finding] = []
+        decoded: list[NDArray[np.float32]] = []
         for number, kind in enumerate(kinds, start=1):
             attack = kind(imagined, seed=settings.seed).fit(learnt)
             findings += attack.attack(attacked)
+            if isinstance(attack, Reconstruct) and examples:
+                decoded = [sound_of(attack.levels(attacked, row)) for row in examples]
             if progress is not None:
                 progress(f"attacking {chain.told}", number, len(kinds))
         value = Worth(None, {}, 0)
@@ -194,8 +210,29 @@ def audit(
                 material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
             )
         n_bytes = _bytes_per_clip(everybody)
-        done.append(Released(chain.told, findings, value, n_bytes))
-    return Audit(settings, done, (len(auxiliary.keys), len(target.keys)))
+        done.append(Released(chain.told, findings, value, n_bytes, decoded))
+    originals = [("/".join(target.samples[row].key), _heard(target, row)) for row in examples]
+    return Audit(
+        settings,
+        done,
+        (len(auxiliary.keys), len(target.keys)),
+        originals if any(one.decoded for one in done) else (),
+    )
+
+
+def _examples(target: Material) -> list[int]:
+    """Return the rows of a few clips to listen to, of different kinds; none where there is no sound."""
+    if target.sounds is None:
+        return []
+    chosen: dict[str, int] = {}
+    for row, sample in enumerate(target.samples):
+        chosen.setdefault(sample.key[0], row)
+    return list(chosen.values())[:EXAMPLES]
+
+
+def _heard(target: Material, row: int) -> NDArray[np.float32]:
+    assert target.sounds is not None
+    return target.sounds(row)
 
 
 def check_attacks(settings: AuditSettings) -> tuple[str, ...]:

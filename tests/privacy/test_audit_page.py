@@ -1,0 +1,89 @@
+"""The page of an audit, and the sound in it."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from privacy.invented import material
+from thrum.embedders.logmel import LogMel
+from thrum.privacy.audit import AuditSettings, Finding, audit
+from thrum.privacy.audit.judging import auc, judged, not_measured
+from thrum.privacy.audit.material import cells_of
+from thrum.privacy.audit.page import write_page
+from thrum.privacy.audit.sounding import sound_of
+from thrum.privacy.audit.words import told
+from thrum.privacy.audit.worth import Worth
+
+
+def test_decoded_sound_has_the_spectrum_that_was_decoded() -> None:
+    cells = np.full((12, 128), -60.0)
+    cells[:, 30:60] = -25.0
+    cells[6:, 80:100] = -30.0
+
+    heard = cells_of(LogMel().frames(torch.from_numpy(sound_of(cells))[None])[0][0].numpy())
+
+    assert heard.shape == (12, 128)
+    assert heard[2, 35:55].mean() == pytest.approx(-25, abs=3)
+    assert heard[9, 85:95].mean() == pytest.approx(-30, abs=3)
+    assert heard[2, 85:95].mean() < -45
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "words"),
+    [
+        ("R²", 0.5, "50 % of it; guessing, 0 %"),
+        ("AUC", 0.75, "of 100 pairs 75 are told apart; guessing, 10"),
+        ("accuracy", 0.58, "58 of 100; guessing, 10"),
+        ("TPR at 1 % FPR", 0.2, "20 of 100, with one false in a hundred; guessing, 10"),
+    ],
+)
+def test_figures_are_said_in_words(measure: str, value: float, words: str) -> None:
+    assert told(Finding("a", "q", "server", measure, value, None, None, 0.1, 2, "")) == words
+
+
+def test_what_was_not_measured_has_no_leak_and_says_why() -> None:
+    found = not_measured("speech", "keyword", "no voices")
+    one_kind = judged(
+        "speech", "presence", np.ones(4, bool), np.arange(4), np.arange(4),
+        measure="AUC", metric=auc, chance=0.5, words="",
+    )  # fmt: skip
+
+    assert found.leak is None
+    assert told(found) == "not measured: no voices"
+    assert one_kind.value is None
+
+
+def test_the_page_says_all_that_was_found_and_never_that_it_is_safe(tmp_path: Path) -> None:
+    settings = AuditSettings(
+        "invented <model>",
+        "invented machines",
+        ("frames", "clip_mean"),
+        attacks=("reconstruct", "attributes", "whitening", "speech"),
+    )
+    done = audit(replace(material(leaky=True), aside={}), settings, with_worth=False)
+    worths = [Worth(0.8, {"fused": 0.9}, 6), Worth(0.8, {"fused": 0.75}, 6)]
+    releases = [
+        replace(one, worth=worth, decoded=[np.full(16000, 0.1, np.float32)])
+        for one, worth in zip(done.releases, worths, strict=True)
+    ]
+    tone = np.sin(np.arange(16000) / 9).astype(np.float32)
+    write_page(
+        tmp_path / "audit.html", replace(done, releases=releases, originals=[("fan/id_08", tone)])
+    )
+
+    page = (tmp_path / "audit.html").read_text()
+    assert "alone 0.800" in page
+    assert page.count("<circle") == 2
+    assert page.count("<audio") == 3
+    assert "invented &lt;model&gt;" in page
+    assert "no voices to mix in" in page
+    assert re.search(r"Singling out.*Linkability.*Inference", page, re.DOTALL)
+    assert "who sees what" in page.lower()
+    safe = [page[m.start() - 40 : m.end()] for m in re.finditer(r"\bsafe\b", page)]
+    assert safe
+    assert all("never says that anything is safe" in one for one in safe)
+    assert "http" not in re.sub(r"http-equiv", "", page)  # nothing is fetched
