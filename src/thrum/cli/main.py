@@ -18,6 +18,7 @@ from thrum.cli import (
     embed,
     evaluate,
     explain,
+    export,
     fine_tune,
     monitor,
     privacy,
@@ -42,6 +43,7 @@ app.command("train")(train.train)
 app.command("fine-tune")(fine_tune.fine_tune)
 app.command("score")(score.score)
 app.command("explain")(explain.explain)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)
 app.command("bench")(bench.bench)

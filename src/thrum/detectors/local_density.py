@@ -84,11 +84,16 @@ class LocalDensity(Detector):
             scores[own] = self._ratios(distances[np.ix_(own, ~own)], spreads)
         return scores
 
+    @property
+    def compared(self) -> int:
+        """How many of the normal vectors a vector is compared with, at most."""
+        return min(self.neighbours or _usual(len(self.vectors_)), len(self.vectors_))
+
     def _ratios(
         self, distances: NDArray[np.float64], spreads: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the scores (B,) from distances (B, N) to vectors of spreads (N,)."""
-        k = min(self.neighbours or _usual(len(self.vectors_)), distances.shape[1])
+        k = min(self.compared, distances.shape[1])
         nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]  # (B, k)
         ratios = np.take_along_axis(distances, nearest, axis=1) / spreads[nearest]
         return np.asarray(ratios.mean(axis=1))

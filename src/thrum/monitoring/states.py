@@ -122,6 +122,11 @@ def _grouped(bands: Bands) -> NDArray[np.float64]:
     return np.stack([np.asarray(bands, np.float64)[:, part].mean(axis=1) for part in parts], axis=1)
 
 
+def grouped_matrix(bands: int) -> NDArray[np.float64]:
+    """Return the matrix (F, G) by which bands become the groups of `States`."""
+    return _grouped(np.eye(bands)).copy()
+
+
 def _distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the root of the mean squared difference over groups, in dB."""
     return np.asarray(np.sqrt(np.mean((one - other) ** 2, axis=-1)))

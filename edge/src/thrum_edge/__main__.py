@@ -1,0 +1,5 @@
+"""``python -m thrum_edge``."""
+
+from thrum_edge.cli import main
+
+main()
