@@ -6,27 +6,39 @@ Of each kind one machine is learnt by k-NN on log-mel (60 normal clips of 4 s at
 and faulty clips of severity 1 are explained. Each has a twin without the fault: the region of a fault are the
 patches in which what it adds is at least half as loud as all else. A fault is local in a clip where that is
 at most a third of all patches. Printed, by fault: how many clips are local and called suspicious at 5 %; in
-which share of those the strongest patch lies in the region; beside it a uniform guess, and the patch in which
-the clip differs most in level from the nearest normal clip.
+which share of those the strongest patch lies in the region, by each of these ways to find it.
+
+*Occlusion*, as `thrum explain` does it: each patch is brought to the level of the five most similar normal
+clips, and the score asked again. *Occlusion, strange patches*: the same, among patches whose level is none
+that one of the normal clips has there. *Gradients*: the score's gradient by the level of each patch, along
+the way from the clip to one with all patches as usual (integrated in eight steps; Sundararajan and others,
+2017), times what the patch has to change; k-NN on log-mel is differentiable all the way. *Deviation*: the
+level in deviations of the normal clips. *Plain difference*: to the nearest normal clip, in dB. *Uniform
+guess*: the share of patches in the region.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import thrum
 from thrum import audio, storage
 from thrum.datasets import open_dataset
 from thrum.datasets.synthetic import FAULTS, Condition, draw_machine, simulate_scene
-from thrum.monitoring.explanation import explain, nearest
+from thrum.embedders.logmel import LogMel
+from thrum.monitoring import Monitor
+from thrum.monitoring.detail import SPECTRUM_HZ
+from thrum.monitoring.explanation import explain, nearest, usual_spectrum
 from thrum.monitoring.heard import hear
-from thrum.monitoring.occlusion import HOP, TIMES, WINDOW, band_powers
+from thrum.monitoring.occlusion import HOP, TIMES, WINDOW, band_powers, edges_hz
 from thrum.monitoring.opening import prepare_monitors
 
 RATE = 16000
@@ -34,9 +46,13 @@ SECONDS = 4.0
 CONDITION = Condition(80, 60)
 LOCAL = 1 / 3
 HALF = 0.5
+STEPS = 8
+WAYS = ("occlusion", "occlusion, strange patches", "gradients", "deviation", "plain difference")
+
+Values = NDArray[np.float64]
 
 
-def patches(sound: NDArray[np.float32]) -> NDArray[np.float64]:
+def patches(sound: NDArray[np.float32]) -> Values:
     """Return the power (T, F) of the patches that explanations are made of."""
     from scipy.signal import ShortTimeFFT
     from scipy.signal.windows import hann
@@ -47,30 +63,94 @@ def patches(sound: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.stack([band_powers(power[:, own].mean(axis=1), transform.f) for own in at])
 
 
+def gradients(sound: NDArray[np.float32], change_db: Values, vectors: Values, k: int) -> Values:
+    """Return what each patch (T, F) adds to the distance to the k nearest, by integrated gradients.
+
+    Parameters
+    ----------
+    sound
+        (S,) at 16 kHz.
+    change_db
+        (T, F), what brings each patch to its usual level.
+    vectors
+        (N, 128), the mean log-mel spectra of normal clips.
+    """
+    embedder = LogMel()
+    power = embedder.power(torch.from_numpy(sound)[None])[0].double()  # (frames, 513)
+    lines = np.fft.rfftfreq(WINDOW, 1 / RATE)
+    band = torch.from_numpy(np.clip(np.searchsorted(edges_hz(), lines, side="right") - 1, 0, 15))
+    at = np.array_split(np.arange(len(power)), TIMES)
+    when = torch.from_numpy(np.repeat(np.arange(TIMES), [len(own) for own in at]))
+    change, known = torch.from_numpy(change_db), torch.from_numpy(vectors).double()
+    embedder._filterbank = embedder._filterbank.double()
+    total = torch.zeros_like(change)
+    for step in range(STEPS):
+        gain = ((step + 0.5) / STEPS * change).requires_grad_()
+        levels = embedder.levels(power * 10 ** (gain[when][:, band] / 10)).mean(dim=0)
+        distances = torch.linalg.norm(known - levels, dim=1)
+        (found,) = torch.autograd.grad(distances.topk(k, largest=False).values.mean(), gain)
+        total += found / STEPS
+    return np.asarray(-(total * change).numpy())
+
+
+def ways(monitor: Monitor, path: Path, normal: Values) -> dict[str, int] | None:
+    """Return the strongest patch of a clip by each way; None where the clip is not suspicious.
+
+    `normal` (N, T, F) are the patches of the normal clips.
+    """
+    judgement = monitor.judge(path)[0]
+    if judgement.p is None or judgement.p > 0.05:
+        return None
+    falls = explain(monitor, judgement.clip).relevance.falls
+    sound = audio.read(path)[0]
+    near = nearest(monitor.baseline, hear([judgement.clip])[0], "normal")
+    usual = band_powers(10 ** (usual_spectrum(monitor.baseline, near) / 10), SPECTRUM_HZ)
+    own, known = 10 * np.log10(patches(sound)), 10 * np.log10(normal)
+    strange = (own > known.max(axis=(0, 1))) | (own < known.min(axis=(0, 1)))
+    vectors = monitor.system.vectors_[monitor.key][:, :128]  # type: ignore[attr-defined]
+    change = 10 * np.log10(usual)[None] - own
+    maps = {
+        "occlusion": falls,
+        "occlusion, strange patches": np.where(strange, falls, -np.inf) if strange.any() else falls,
+        "gradients": gradients(sound, change, vectors, monitor.system.config.neighbours),
+        "deviation": np.abs(own - known.mean(axis=(0, 1))) / known.std(axis=(0, 1)),
+        "plain difference": np.abs(own - known[near[0]]),
+    }
+    return {way: int(maps[way].argmax()) for way in WAYS}
+
+
+def learnt(kind: str, root: Path, clips: int) -> tuple[Monitor, Values]:
+    """Return the monitor of a machine of a kind, and the patches (N, T, F) of its normal clips."""
+    machine = draw_machine(kind, 0, seed=1)
+    for number in range(clips):
+        scene = simulate_scene(
+            machine, CONDITION, seed=1000 + number, duration_seconds=SECONDS, snr_db=12.0
+        )
+        audio.write(root / "data" / kind / "normal" / f"{number:03d}.wav", scene.audio, RATE)
+    train = list(open_dataset(root / "data").where(split="train"))
+    system = thrum.create_system("knn", device="cpu").fit(train)
+    system.save(root / "run")
+    prepare_monitors(root / "run", system, train, when="", who="")
+    monitor = thrum.open_monitor(root / "run", device="cpu")
+    known = [Path(clip.path) for clip in monitor.baseline.clips]
+    return monitor, np.stack([patches(audio.read(path)[0]) for path in known])
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--train", type=int, default=60)
-    options.add_argument("--clips", type=int, default=8, help="faulty clips of each fault")
+    options.add_argument("--clips", type=int, default=24, help="faulty clips of each fault")
+    options.add_argument("--kinds", nargs="*", default=list(FAULTS))
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()
-    found: dict[tuple[str, str], list[tuple[bool, float, bool]]] = defaultdict(list)
-    made: dict[tuple[str, str], int] = {}
-    for kind, faults in FAULTS.items():
+    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for kind in chosen.kinds:
+        started = time.monotonic()
         machine = draw_machine(kind, 0, seed=1)
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
-            settings = {"duration_seconds": SECONDS, "snr_db": 12.0}
-            for number in range(chosen.train):
-                scene = simulate_scene(machine, CONDITION, seed=1000 + number, **settings)
-                path = root / "data" / kind / "normal" / f"{number:03d}.wav"
-                audio.write(path, scene.audio, RATE)
-            clips = list(open_dataset(root / "data").where(split="train"))
-            system = thrum.create_system("knn", device="cpu").fit(clips)
-            system.save(root / "run")
-            prepare_monitors(root / "run", system, clips, when="", who="")
-            monitor = thrum.open_monitor(root / "run", device="cpu")
-            for fault in faults:
-                made[kind, fault] = 0
+            monitor, normal = learnt(kind, root, chosen.train)
+            for fault in FAULTS[kind]:
                 for number in range(chosen.clips):
                     scene = simulate_scene(
                         machine,
@@ -79,49 +159,50 @@ def main() -> None:
                         severity=1.0,
                         seed=number,
                         with_well=True,
-                        **settings,
+                        duration_seconds=SECONDS,
+                        snr_db=12.0,
                     )
+                    assert scene.well is not None
                     added = patches(scene.machine - scene.well)
                     region = added >= HALF * patches(scene.well + scene.noise)
-                    made[kind, fault] += 1
                     if not 0 < region.mean() <= LOCAL:
                         continue
                     path = root / f"{fault}{number}.wav"
                     audio.write(path, scene.audio, RATE)
-                    judgement = monitor.judge(path)[0]
-                    if judgement.p is None or judgement.p > 0.05:
-                        continue
-                    explanation = explain(monitor, judgement.clip)
-                    heard = hear([judgement.clip])[0]
-                    near = nearest(monitor.baseline, heard, "normal")[:1]
-                    known = monitor.baseline.clips[int(near[0])]
-                    own, other = patches(scene.audio), patches(audio.read(Path(known.path))[0])
-                    plain = np.abs(10 * np.log10(own / other))
-                    found[kind, fault].append(
-                        (
-                            bool(region[explanation.relevance.strongest]),
-                            float(region.mean()),
-                            bool(region.ravel()[plain.argmax()]),
-                        )
-                    )
-    header = ["machine", "fault", "clips", "local and suspicious", "strongest patch in the region"]
-    header += ["uniform guess", "largest difference to the nearest normal clip"]
-    rows = []
-    everything = [one for own in found.values() for one in own]
-    for key, count in made.items():
-        if own := found.get(key, []):
-            rows.append([*key, str(count), str(len(own)), *means(own)])
-        else:
-            rows.append([*key, str(count), "0", "–", "–", "–"])
-    rows.append(["all", "", str(sum(made.values())), str(len(everything)), *means(everything)])
-    for row in [header, *rows]:
+                    strongest = ways(monitor, path, normal)
+                    if strongest is not None:
+                        hits = [float(region.ravel()[strongest[way]]) for way in WAYS]
+                        found[kind, fault].append([*hits, float(region.mean())])
+                rows = found[kind, fault]
+                print(
+                    kind,
+                    fault,
+                    len(rows),
+                    *means(rows),
+                    f"{time.monotonic() - started:.0f} s",
+                    flush=True,
+                )
+    header = ["machine", "fault", "clips", "local and suspicious", *WAYS, "uniform guess"]
+    table = [header]
+    for kind in chosen.kinds:
+        for fault in FAULTS[kind]:
+            rows = found[kind, fault]
+            table.append([kind, fault, str(chosen.clips), str(len(rows)), *means(rows)])
+    faults = [np.mean(rows, axis=0).tolist() for rows in found.values() if rows]
+    clips = [row for rows in found.values() for row in rows]
+    total = chosen.clips * (len(table) - 1)
+    table.append(["all clips", "", str(total), str(len(clips)), *means(clips)])
+    table.append(["mean over faults", "", "", "", *means(faults)])
+    for row in table:
         print(" | ".join(row), flush=True)
     if chosen.json:
-        storage.write_json(chosen.json, {"explanations": [header, *rows]})
+        storage.write_json(chosen.json, {"explanations": table})
 
 
-def means(own: list[tuple[bool, float, bool]]) -> list[str]:
-    return [f"{value:.2f}" for value in np.mean(np.array(own, float), axis=0)]
+def means(rows: list[list[float]]) -> list[str]:
+    if not rows:
+        return ["–"] * (len(WAYS) + 1)
+    return [f"{value:.2f}" for value in np.mean(np.array(rows), axis=0)]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ PUMP, RUNNING = draw_machine("pump", 0, seed=3), Condition(80, 60)
 
 def record(name: str, seed: int, fault: str | None = None) -> Path:
     """Record four seconds of the pump."""
-    sound = simulate(
-        PUMP, RUNNING, fault=fault, severity=1.0, seed=seed, duration_seconds=4, snr_db=12
-    )
+    settings = {"severity": 1.0, "duration_seconds": 4, "snr_db": 12}
+    sound = simulate(PUMP, RUNNING, fault=fault, seed=seed, **settings)
     audio.write(FOLDER / name, sound, 16000)
     return FOLDER / name
 
@@ -35,9 +34,8 @@ prepare_monitors(FOLDER / "run", system, clips, when=now, who="example")
 
 # 2. A monitor, and what it promises: one false alarm a day at most, with a clip every minute.
 between = clips_between("1 per day", every="1 min")
-monitor = thrum.open_monitor(
-    FOLDER / "run", "pump/id_00", alarms=AlarmSettings(between_false_alarms=between)
-)
+alarms = AlarmSettings(between_false_alarms=between)
+monitor = thrum.open_monitor(FOLDER / "run", "pump/id_00", alarms=alarms)
 print(monitor.promises)
 
 # 3. New recordings as they come: twelve well, then a leak. The stream remembers what it has heard.

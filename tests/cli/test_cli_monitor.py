@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def test_score_says_file_time_score_p_value_and_state(root: Path, tmp_path: Path
     assert {row["state"] for row in rows[:10]} <= {"well", "suspicious"}
     assert float(rows[10]["p_value"]) == 1 / 41
     assert "at most one false alarm in 1,000 clips on average" in done.stderr
+    assert re.search(
+        r"alarm, by \S*1[0-5]\.wav: the evidence stands since \S*(09|10)\.wav", done.stderr
+    )
     shown = call("score", root / "run", root / "new")
     assert "alarm" in shown.stdout
     assert shown.exit_code == 3

@@ -136,6 +136,14 @@ def tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
     for judgement in judgements:
         for note in judgement.notes:
             typer.echo(f"note: {judgement.clip.name}: {note}", err=True)
+    place = next((n for n, judgement in enumerate(judgements) if judgement.state == "alarm"), None)
+    if place is not None:
+        since = judgements[max(0, place + 1 - judgements[place].since)].clip.name
+        typer.echo(
+            f"alarm, by {judgements[place].clip.name}: the evidence stands since {since}; thrum explain says "
+            f"where in the sound",
+            err=True,
+        )
     if any(judgement.drift for judgement in judgements):
         first = next(judgement for judgement in judgements if judgement.drift)
         typer.echo(
