@@ -16,6 +16,7 @@ from thrum.cli.options import (
     Seed,
     Settings,
     Sharing,
+    WhiteningFrom,
     checked_sharing,
 )
 
@@ -39,6 +40,7 @@ def server(
     preset: Annotated[str, typer.Option(help="compact (default) or paper.")] = "compact",
     config: Annotated[Path | None, typer.Option(help="TOML: what differs from the preset.")] = None,
     settings: Settings = None,
+    whitening_from: WhiteningFrom = 5,
     wait: Annotated[float, typer.Option(help="Seconds that the sites may take to come.")] = 3600.0,
     quorum: Annotated[
         int | None,
@@ -84,6 +86,7 @@ def server(
         answer_seconds=timeout,
         quorum=quorum,
         release=told_release(release, shared) if release is not None else None,
+        whitening_from=whitening_from,
         limits=Limits(max_clips, round(max_gigabytes * 1e9)),
     )
     with console.progress(quiet=json) as progress:

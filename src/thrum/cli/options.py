@@ -71,6 +71,14 @@ Budget = Annotated[
         help="The most that noise may cost any clip, in all rounds together; then nothing new leaves.",
     ),
 ]
+WhiteningFrom = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Under Algorithm 1, the fewest sites whose frames a classifier is standardised by; it carries "
+        "their mean.",
+    ),
+]
 PerMachineType = Annotated[
     bool | None,
     typer.Option(

@@ -131,8 +131,8 @@ def audit(
     )
     for text in settings.releases:
         told_release(text, shared)  # what is misspelt is said before an hour's work
-    check_attacks(settings)
-    asked = set(attacks or ([] if shared == "statistics" else ATTACKS))
+    names = check_attacks(settings)
+    asked = set(names)
     with console.progress(quiet=json) as progress:
         if data is None:
             model, simulation = create_embedder(embedder), Simulation()

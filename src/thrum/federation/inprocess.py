@@ -15,7 +15,7 @@ from thrum.errors import ConfigError
 from thrum.evaluation.table import Result, results_of, write_results, write_scores
 from thrum.federation.messages import Algorithm, MachineKey, Sharing
 from thrum.federation.releasing import Releases
-from thrum.federation.server import Server
+from thrum.federation.server import WHITENING_FROM, Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import told_release
 from thrum.systems.embedding_sharing import (
@@ -69,6 +69,7 @@ def simulate(
     device: str = "auto",
     per_machine_type: bool = False,
     releases: Releases | None = None,
+    whitening_from: int = WHITENING_FROM,
     embeddings: EmbeddingStore | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
@@ -96,6 +97,7 @@ def simulate(
         "per_machine_type": per_machine_type,
         "config": configs.to_mapping(config),
         "release": _release_of(releases, sharing),
+        "whitening_from": whitening_from,
     }
     groups = group_by_machine(dataset)
     names = names_of(groups)
@@ -126,6 +128,7 @@ def simulate(
         device=device,
         per_machine_type=per_machine_type,
         registry={site.name: list(site.machines) for site in sites},
+        whitening_from=whitening_from,
         progress=progress,
     )
     outcome = server.collaborate(

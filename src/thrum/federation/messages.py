@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from thrum.errors import ProtocolError
 
-VERSION = (3, 1)
+VERSION = (4, 0)
 """Major and minor: the major changes where older versions could not go on."""
 MINORS_APART = 2
 
@@ -292,6 +292,8 @@ class ClassifierDescription(msgspec.Struct, frozen=True):
         D, T of one input, and frames from one input to the next.
     config
         The settings it was trained with; they name registered things only.
+    places
+        Of the site's own classes, which network has not seen which clip; of others 0.
     """
 
     group: Name
@@ -303,6 +305,7 @@ class ClassifierDescription(msgspec.Struct, frozen=True):
     frames: Frames
     config: Settings
     hop: Frames | None = None
+    places: Annotated[list[Count], Meta(max_length=100_000)] | None = None
 
     def __post_init__(self) -> None:
         checked_name(self.group)

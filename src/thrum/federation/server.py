@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import FederationError, ProtocolError, StorageError
+from thrum.federation.changes import changed_by_one
 from thrum.federation.chunks import parse_chunk
 from thrum.federation.locking import locked
 from thrum.federation.members import (
@@ -55,6 +57,9 @@ from thrum.systems.embedding_sharing.moments import Moments
 from thrum.training import device_of
 from thrum.types import Progress
 
+WHITENING_FROM = 5
+"""Sites. Ours: of five, what is left is a mean of four others (docs/privacy.md)."""
+_DRAWN = random.SystemRandom()
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 Listed = dict[str, dict[Split, list[Piece]]]
@@ -125,6 +130,9 @@ class Server:
         How many sites must be left where some fail; None wants all.
     release
         The chain of mechanisms that all sites must release by, as all may know it; None takes theirs.
+    whitening_from
+        Under Algorithm 1, the fewest sites whose frames a classifier is standardised by: it carries their
+        mean, and of two sites each works out the other's.
     progress
         Told how far the round has come.
     """
@@ -141,6 +149,7 @@ class Server:
         limits: Limits | None = None,
         quorum: int | None = None,
         release: str | None = None,
+        whitening_from: int = WHITENING_FROM,
         progress: Progress | None = None,
     ) -> None:
         config.require_shareable()
@@ -154,6 +163,7 @@ class Server:
         self.limits = limits or Limits()
         self.quorum = quorum
         self.release = release
+        self.whitening_from = whitening_from
         self.progress = progress
 
     def collaborate(
@@ -173,8 +183,10 @@ class Server:
         with locked(self.folder):
             roll = Roll(sites, quorum=self.quorum, progress=self.progress)
             members = self._register(roll, sites, algorithm, sharing)
+            since = changed_by_one(self.folder / "last.json", members, algorithm, sharing)
             if sharing == "statistics":
-                return self._share_statistics(roll, sites, members)
+                outcome = self._share_statistics(roll, sites, members)
+                return replace(outcome, remarks=[*outcome.remarks, *since])
             shutil.rmtree(self.folder / "classifiers", ignore_errors=True)  # of an earlier round
             kept_scoring.forget(self.folder)
             listed = self._listed(roll, sites, members, _SPLITS[algorithm])
@@ -185,12 +197,13 @@ class Server:
             trusted = [key for key in pools if key not in found.odd]
             groups, alone = groups_of(trusted, per_machine_type=self.per_machine_type)
             first = next(iter(members.values())).description
+            config, told = self._config(algorithm, members)
             classifiers = {}
             for group, keys in groups.items():
                 pool = FramePool({key: pools[key] for key in keys})
                 classifiers[group] = train_classifier(
                     pool,
-                    self.config,
+                    config,
                     stack_frames=first.stack_frames,
                     stack_hop=first.stack_hop,
                     seed=self.seed,
@@ -215,10 +228,22 @@ class Server:
             list(members.values()),
             classifiers,
             [key for key in pools if key not in found.of],
-            [*self.pieces.damaged, *found.notes, *without],
+            [*self.pieces.damaged, *found.notes, *without, *told, *since],
             [name for name in kept if not (kept[name] and pooled.get(name, True))],
             dict(roll.lost),
         )
+
+    def _config(
+        self, algorithm: Algorithm, members: Mapping[str, Member]
+    ) -> tuple[Config, list[str]]:
+        """Return the settings of the classifier under the policy, and what the operator must know of it."""
+        few = algorithm == 1 and len(members) < self.whitening_from
+        if not few or not self.config.standardise:
+            return self.config, []
+        return replace(self.config, standardise=False), [
+            f"the classifier is not standardised by the sites' frames: of {len(members)} sites, fewer than "
+            f"{self.whitening_from}, it would tell each what the others' mean is (--whitening-from)"
+        ]
 
     def _share_statistics(
         self, roll: Roll, sites: Mapping[str, SiteHandle], members: Mapping[str, Member]
@@ -392,7 +417,7 @@ class Server:
         classifiers: Mapping[str, IDClassifier],
         groups: Mapping[str, Sequence[MachineKey]],
     ) -> dict[str, bool]:
-        """Send each site the classifier of its groups; the machines of others are not named there.
+        """Send each site the classifier of its groups; the machines of others are not named, nor in order.
 
         Returns whether each keeps what it was sent, as `_send_scores` does.
         """
@@ -401,11 +426,9 @@ class Server:
             member, kept = members[name], True
             for group, classifier in classifiers.items():
                 if any(key in groups[group] for key in member.machines):
-                    state, description = classifier.message()
-                    keys = _own_keys(classifier.keys, member)
-                    answer = sites[name].accept_classifier(
-                        state, {**description, "keys": keys, "group": group}
-                    )
+                    order = _DRAWN.sample(range(len(classifier.keys)), len(classifier.keys))
+                    state, description = classifier.for_site(member.machines.keys(), order)
+                    answer = sites[name].accept_classifier(state, {**description, "group": group})
                     kept &= _accepted(answer, member)
             return kept
 
@@ -440,11 +463,3 @@ class Server:
 def _accepted(answer: Message, member: Member) -> bool:
     what = f"the acknowledgement of site {member.name!r}"
     return parse(Acknowledgement, answer, what=what).accepted
-
-
-def _own_keys(keys: Sequence[MachineKey], member: Member) -> list[list[str]]:
-    """Return the classes in their order, those that are not of `member` as numbers without a machine."""
-    return [
-        list(key) if key in member.machines else ["", str(number)]
-        for number, key in enumerate(keys)
-    ]

@@ -290,6 +290,7 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         limits=settings.limits,
         quorum=settings.quorum,
         release=settings.release,
+        whitening_from=settings.whitening_from,
         progress=ProgressLog(settings.out),
     )
     outcome = server.collaborate(sites, algorithm=settings.algorithm, sharing=settings.sharing)

@@ -16,6 +16,7 @@ from thrum.errors import ConfigError, UsageError
 from thrum.federation.members import Limits
 from thrum.federation.messages import Algorithm, MachineKey, Sharing, checked_name
 from thrum.federation.releasing import Releases
+from thrum.federation.server import WHITENING_FROM
 from thrum.systems.embedding_sharing import Config
 
 VARIABLE = "THRUM_ROUND_SETTINGS"
@@ -92,6 +93,8 @@ class ServerSettings:
         How many sites must be left where some do not come or fail; None wants all.
     release
         The chain of mechanisms that all sites must release by; None takes theirs.
+    whitening_from
+        As `thrum.federation.server.Server` has it.
     """
 
     out: Path
@@ -106,6 +109,7 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     quorum: int | None = None
     release: str | None = None
+    whitening_from: int = WHITENING_FROM
 
     def __post_init__(self) -> None:
         self.config.require_shareable()

@@ -28,7 +28,8 @@ from thrum.types import Progress
 SCHEMA = 1
 EXAMPLES = 2
 STATISTICS_ATTACKS = ("statistics",)
-"""Those that read statistics; all others read embeddings, of which then none leaves."""
+"""Those that read statistics; all others read embeddings, of which then none leaves. Who has the embeddings
+needs no statistics."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,8 @@ def _heard(target: Material, row: int) -> NDArray[np.float32]:
 def check_attacks(settings: AuditSettings) -> tuple[str, ...]:
     """Return the attacks of an audit, or raise a `UsageError` where one finds nothing to read."""
     if settings.sharing == "embeddings":
-        return settings.attacks or tuple(ATTACKS.entries)
+        others = tuple(name for name in ATTACKS if name not in STATISTICS_ATTACKS)
+        return settings.attacks or others
     if strange := [name for name in settings.attacks if name not in STATISTICS_ATTACKS]:
         raise UsageError(
             f"attack {strange[0]!r} reads embeddings, and none leaves where statistics are shared: say "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -109,10 +109,21 @@ class IDClassifier:
         Of the networks' inputs.
     config
         The settings it was trained with.
+    places
+        Where each stood when it was trained, as far as that decides which network has not seen which clip;
+        None where they stand so still.
     """
 
-    def __init__(self, keys: Sequence[MachineKey], shape: Shape, config: Config) -> None:
+    def __init__(
+        self,
+        keys: Sequence[MachineKey],
+        shape: Shape,
+        config: Config,
+        *,
+        places: Sequence[int] | None = None,
+    ) -> None:
         self.keys = list(keys)
+        self.places = list(range(len(self.keys)) if places is None else places)
         self.shape = shape
         self.config = config
         self._modules = nn.ModuleList(
@@ -155,6 +166,38 @@ class IDClassifier:
         ]
         return np.reshape(np.asarray(rows, np.float64), (len(rows), len(self.keys)))
 
+    def share_of(self, key: MachineKey, *, clips: int) -> NDArray[np.int64]:
+        """Return, for each training clip of a machine, the member that has not seen it."""
+        return share_at(self.places[self.keys.index(key)], clips=clips, members=self.config.members)
+
+    def for_site(
+        self, own: Collection[MachineKey], order: Sequence[int]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return `message` for a site: classes in another order, and of others' no names.
+
+        Parameters
+        ----------
+        own
+            The site's machines.
+        order
+            For each class, which it is here. In the order of the names it would tell where others' sort.
+        """
+        state, description = self.message()
+        for name in state:
+            if name.endswith("loss.anchors"):
+                state[name] = state[name][list(order)]
+        keys = [self.keys[place] for place in order]
+        return state, {
+            **description,
+            "keys": [
+                list(key) if key in own else ["", str(number)] for number, key in enumerate(keys)
+            ],
+            "places": [
+                self.places[place] % self.config.members if key in own else 0
+                for place, key in zip(order, keys, strict=True)
+            ],
+        }
+
     def require_usable(self, frames: Frames) -> None:
         """Raise a `ProtocolError` where it is of other embeddings than `frames` (T, D), or fails on them."""
         if frames.shape[1] != self.shape.dimensions:
@@ -184,6 +227,7 @@ class IDClassifier:
             "frames": self.shape.frames,
             "hop": self.shape.hop,
             "config": configs.to_mapping(self.config),
+            "places": self.places,
         }
         return state, description
 
@@ -209,7 +253,10 @@ class IDClassifier:
             )
             config = saved_config(Config, description["config"], where="the classifier")
             _check_values(state, _layout(keys, shape, config))
-            classifier = cls(keys, shape, config)
+            places = description.get("places")
+            if places is not None and len(places) != len(keys):
+                raise ValueError(f"{len(places)} places of {len(keys)} classes")
+            classifier = cls(keys, shape, config, places=places)
             classifier._modules.load_state_dict(
                 {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             )
@@ -313,6 +360,11 @@ def share_of(
     The shares of a machine begin at another member than those of the one before it, so that machines of
     few clips do not all keep theirs from the same.
     """
+    return share_at(keys.index(key), clips=clips, members=members)
+
+
+def share_at(place: int, *, clips: int, members: int) -> NDArray[np.int64]:
+    """Return `share_of` for the machine that stands at `place`."""
     if members == 1 or clips < 2:
         return np.full(clips, -1)
-    return (np.arange(clips) + keys.index(key)) % members
+    return (np.arange(clips) + place) % members

@@ -41,6 +41,9 @@ class Config:
     whiten
         Whiten frames by the covariance that they have within the machine IDs of the pool, instead of only
         scaling each dimension. Ours: what varies within every machine says little of faults.
+    standardise
+        Measure what frames are whitened or scaled by. Without, they are taken as they come, and a classifier
+        carries nobody's mean (docs/privacy.md). Ours.
     embedding_size
         Of the network's output; MobileFaceNet's 128.
     scale, margin
@@ -74,6 +77,7 @@ class Config:
     stack_hop: int | None = None
     crop: float = 0.64
     whiten: bool = False
+    standardise: bool = True
     embedding_size: int = 128
     scale: float = 30.0
     margin: float = 0.5

@@ -171,6 +171,8 @@ def _fit_whitening(
     member: Member, config: Config, pool: FramePool, clips: NDArray[np.int64]
 ) -> None:
     """Measure the covariances within machine IDs on this member's clips."""
+    if not config.standardise:
+        return
     labels = pool.labels[clips]
     by_class = [
         [pool.frames[clip] for clip in clips[labels == label]] for label in np.unique(labels)

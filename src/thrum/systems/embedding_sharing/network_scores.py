@@ -13,7 +13,7 @@ from thrum.detectors.base import Detector, create_detector
 from thrum.detectors.grouped import Grouped, Windows
 from thrum.detectors.knn import KNN
 from thrum.errors import ProtocolError
-from thrum.systems.embedding_sharing.classifier import IDClassifier, Member, share_of
+from thrum.systems.embedding_sharing.classifier import IDClassifier, Member
 from thrum.systems.embedding_sharing.config import Config
 from thrum.systems.embedding_sharing.pool import Frames, MachineKey
 from thrum.systems.embedding_sharing.statistics import ScorePair
@@ -103,7 +103,7 @@ class Network:
     def fit(self, train: Sequence[Frames]) -> Self:
         """Learn the normal clips (T, D) of the machine."""
         config, members = self.classifier.config, self.classifier.members
-        share = share_of(self.classifier.keys, self.key, clips=len(train), members=len(members))
+        share = self.classifier.share_of(self.key, clips=len(train))
         self._detectors: list[Grouped] = []
         scores, cosines = [], []
         for member in members:
