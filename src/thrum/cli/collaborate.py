@@ -9,6 +9,7 @@ import typer
 
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
+from thrum.cli.collaborate_ledger import ledger, withdraw
 from thrum.cli.collaborate_scores import score, serve_scores
 from thrum.cli.collaborate_server import server
 from thrum.cli.collaborate_status import status
@@ -43,6 +44,8 @@ app = typer.Typer(
     help="Sites learn together by sharing statistics or embeddings, never recordings.",
     no_args_is_help=True,
 )
+app.command("ledger")(ledger)
+app.command("withdraw")(withdraw)
 app.command("server")(server)
 app.command("client")(client)
 app.command("status")(status)
@@ -102,47 +105,6 @@ def simulate(
         report=report,
         json=json,
     )
-
-
-@app.command("ledger")
-def ledger(
-    site: Annotated[Path, typer.Argument(metavar="SITE", help="The folder of a site.")],
-    json: Json = False,
-) -> None:
-    """Show everything that has left a site: what, when, how many bytes, which checksum."""
-    from dataclasses import asdict
-
-    from thrum.errors import DataError
-    from thrum.federation.ledger import DAMAGED, Ledger, total_bytes
-
-    path = site / "ledger.jsonl"
-    if not path.exists():
-        raise DataError(f"no ledger at {path}: wanted the folder of a site that has taken part")
-    entries = Ledger(path).entries()
-    if json:
-        console.print_json([asdict(entry) for entry in entries])
-        return
-    rows = [
-        [
-            entry.time,
-            entry.what,
-            entry.detail,
-            str(entry.clips),
-            f"{entry.n_bytes:,}",
-            entry.sha256[:12],
-        ]
-        for entry in entries
-    ]
-    console.print_table(
-        f"what has left {site.name}", ["time", "what", "which", "clips", "bytes", "sha256"], rows
-    )
-    damaged = sum(entry.what == DAMAGED for entry in entries)
-    messages = len(entries) - damaged
-    typer.echo(f"{messages} messages, {total_bytes(entries):,} bytes; no recording among them")
-    if any(entry.invertible for entry in entries):
-        typer.echo("but embeddings that can be turned back into sound: whoever has them can listen")
-    if damaged:
-        typer.echo(f"{damaged} lines cannot be read: a crash or a full disk may leave such")
 
 
 def run_simulation(

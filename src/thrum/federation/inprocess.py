@@ -134,6 +134,8 @@ def simulate(
     outcome = server.collaborate(
         {site.name: site for site in sites}, algorithm=algorithm, sharing=sharing
     )
+    for site in sites:
+        site.sign()
     scores = [own for site in sites for own in site.score()]
     results = [row for own in scores for row in site_results(own, seed)]
     for own in scores:

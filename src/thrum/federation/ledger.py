@@ -7,9 +7,10 @@ ledger has not left.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pathlib import Path
 from thrum import storage
 from thrum.errors import StorageError
 
+TAIL_BYTES = 4096
 DAMAGED = "damaged line"
 """What an entry is called whose line cannot be read."""
 
@@ -46,6 +48,8 @@ class Entry:
         The mechanisms that it has passed.
     budget
         What its noise has cost so far, this time included; empty where there is none.
+    previous
+        The sha256 of the line before, so that none can be changed, removed or moved unnoticed.
     """
 
     time: str
@@ -57,6 +61,7 @@ class Entry:
     invertible: bool = False
     chain: str = ""
     budget: str = ""
+    previous: str = ""
 
 
 class Ledger:
@@ -74,7 +79,7 @@ class Ledger:
     def record(
         self,
         what: str,
-        detail: str,
+        detail: str | Callable[[str], str],
         *,
         clips: int,
         n_bytes: int,
@@ -85,19 +90,27 @@ class Ledger:
     ) -> Entry:
         """Append an entry and sync it to disk.
 
+        Parameters
+        ----------
+        detail
+            In words, or what makes them of the hash of the line before.
+
         Raises
         ------
         StorageError
             Where it could not be written whole; then nothing of it is left, and nothing may be sent.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = Entry(now, what, detail, clips, n_bytes, sha256, invertible, chain, budget)
-        line = json.dumps(asdict(entry)).encode() + b"\n"
         try:
             storage.private_folder(self.path.parent)
             new = not self.path.exists()
             with _opened(self.path) as handle:
-                _append(handle, line)
+                before = linked(_last_line(handle))
+                words = detail if isinstance(detail, str) else detail(before)
+                entry = Entry(
+                    now, what, words, clips, n_bytes, sha256, invertible, chain, budget, before
+                )
+                _append(handle, json.dumps(asdict(entry)).encode() + b"\n")
             if new:
                 storage.fsync(self.path.parent)
         except OSError as error:
@@ -111,13 +124,22 @@ class Ledger:
 
         A line that cannot be read, as a full disk or a crash leaves it, is an entry called `DAMAGED`.
         """
+        return [entry_of(line, number) for number, line in enumerate(self.lines(), start=1)]
+
+    def lines(self) -> list[bytes]:
+        """Return the lines as they stand."""
         if not self.path.exists():
             return []
-        lines = self.path.read_bytes().split(b"\n")
-        return [_entry(line, number) for number, line in enumerate(lines, start=1) if line]
+        return [line for line in self.path.read_bytes().split(b"\n") if line]
 
 
-def _entry(line: bytes, number: int) -> Entry:
+def linked(line: bytes) -> str:
+    """Return the hash of a line, as the next one names it."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def entry_of(line: bytes, number: int) -> Entry:
+    """Return a line as an entry; one called `DAMAGED` where it cannot be read."""
     try:
         return Entry(**json.loads(line))
     except (ValueError, TypeError):
@@ -135,6 +157,15 @@ def _opened(path: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def _last_line(handle: int) -> bytes:
+    """Return the last line of a file, torn or not; nothing where there is none."""
+    size, tail = os.fstat(handle).st_size, b""
+    while len(tail) < size and b"\n" not in tail.rstrip(b"\n"):
+        length = min(TAIL_BYTES, size - len(tail))
+        tail = os.pread(handle, length, size - len(tail) - length) + tail
+    return tail.rstrip(b"\n").rpartition(b"\n")[2]
 
 
 def _append(handle: int, line: bytes) -> None:

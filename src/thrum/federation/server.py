@@ -211,7 +211,10 @@ class Server:
                     checkpoint=self.folder / "training" / f"{group}.safetensors",
                     progress=self.progress,
                 )
-                classifiers[group].save(self.folder / "classifiers" / group)
+                classifiers[group].save(
+                    self.folder / "classifiers" / group,
+                    sites=[name for name, own in members.items() if set(keys) & set(own.machines)],
+                )
             pooled = self._send_pools(roll, sites, members, found)
             if algorithm == 1:
                 kept = self._send_classifiers(roll, sites, members, classifiers, groups)

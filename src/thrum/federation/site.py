@@ -18,6 +18,7 @@ from thrum.errors import DataError, ProtocolError
 from thrum.federation.brought import RECEIVED, Brought
 from thrum.federation.chunks import chunk_content, chunk_message
 from thrum.federation.cutting import Cutter
+from thrum.federation.evidence import KEY_FILE, sign
 from thrum.federation.ledger import Ledger
 from thrum.federation.messages import (
     VERSION,
@@ -363,6 +364,10 @@ class Site:
     def refused(self) -> list[str]:
         """What the site refused of what came down in this round, and why."""
         return self.brought.refused
+
+    def sign(self) -> None:
+        """Sign what has left so far; at the end of a round."""
+        sign(self.ledger, self.folder / KEY_FILE)
 
     # What stays
 

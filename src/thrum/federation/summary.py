@@ -16,6 +16,7 @@ from thrum.evaluation.curves import LearningCurves
 from thrum.evaluation.listening import LogMel, Recording
 from thrum.evaluation.report import Departures, EmbeddingMaps, Report, write_report
 from thrum.evaluation.table import Result, summary
+from thrum.federation.evidence import SIGNATURE
 from thrum.federation.inprocess import Simulation
 from thrum.federation.site import Site, SiteScores
 from thrum.systems.embedding_sharing import ALONE, METHODS, IDClassifier, selected
@@ -140,7 +141,7 @@ def _maps(
 
 
 def _departures(site: Site) -> list[Departures]:
-    entries = site.ledger.entries()
+    entries = [entry for entry in site.ledger.entries() if entry.what != SIGNATURE]
     kinds = dict.fromkeys(entry.what for entry in entries)
     return [
         Departures(

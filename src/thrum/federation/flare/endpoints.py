@@ -94,6 +94,7 @@ class SiteEndpoint:
         if end.state == "done":
             if self._site is not None:
                 self._site.brought.end()
+                self._site.sign()
             self._note("done", seed=end.seed, algorithm=end.algorithm)
         else:
             self._note(
