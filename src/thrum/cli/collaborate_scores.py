@@ -87,6 +87,7 @@ def score(
     from thrum.federation.flare.kit import read_kit
     from thrum.federation.scoring.asking import score_new
     from thrum.monitoring import open_monitor
+    from thrum.monitoring.opening import run_of
 
     counter = counter_of(read_kit(kit, role="site"), port)
     settings = alarm_settings(false_alarms, every, rule)
@@ -97,7 +98,9 @@ def score(
     unranked: tuple[str, ...] = ()
     if asked:
         clips = [judgements[n].clip for n in asked]
-        pairs, network = score_new(site, monitor.key, clips, counter)
+        pairs, network = score_new(
+            run_of(site, machine), monitor.key, clips, counter, device=device
+        )
         unranked = () if network.held_out else ("network",)
     header, known = header_and_rows(judgements)
     more = _columns(pairs, asked, len(judgements), unranked=unranked)

@@ -120,7 +120,12 @@ def ask_scores(
 
 
 def score_new(
-    folder: Path, key: MachineKey, clips: Sequence[Clip], counter: Counter
+    folder: Path,
+    key: MachineKey,
+    clips: Sequence[Clip],
+    counter: Counter,
+    *,
+    device: str = "auto",
 ) -> tuple[dict[str, ScorePair], NetworkScores]:
     """Score new clips of a site's machine by every method of its last round, the server's among them.
 
@@ -133,6 +138,8 @@ def score_new(
     ----------
     folder
         The site's.
+    device
+        ``auto``, ``cpu`` or ``cuda``: where it embeds and scores.
 
     Raises
     ------
@@ -144,7 +151,7 @@ def score_new(
         raise FederationError(
             f"{folder} holds no round of Algorithm 2: the site has all that it needs, thrum score asks nobody"
         )
-    system = load_system(folder)
+    system = load_system(folder, device=device)
     assert isinstance(system, EmbeddingSharing)
     chain = parse_chain(system.release_[0])
     if chain.noise is not None:
