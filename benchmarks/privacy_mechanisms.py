@@ -1,7 +1,9 @@
-"""What each mechanism costs and takes away: the tables of docs/privacy.md.
+r"""What each mechanism costs and takes away: the tables of docs/privacy.md.
 
-    python benchmarks/privacy_mechanisms.py worth --shared ../shared --out docs/results/privacy-worth.json
-    python benchmarks/privacy_mechanisms.py leaks --shared ../shared --out docs/results/privacy-leaks.json
+    python benchmarks/privacy_mechanisms.py worth --shared ../shared --out runs/worth.json
+    python benchmarks/privacy_mechanisms.py leaks --shared ../shared --speech WORDS --out runs/leaks.json
+    python benchmarks/privacy_mechanisms.py records --out docs/results/privacy.json \
+        --measured runs/worth.json runs/leaks.json
 
 Three data sets by `modulation`: simulated machines, ToyCar (from its stored log-mel) and the recordings of
 the testbed. *worth*: AUC alone and together, for each chain and seed. *leaks*: every attack on each chain, on
@@ -31,7 +33,7 @@ from thrum.privacy.audit.material import Material, cells_of
 from thrum.privacy.audit.recorded import recorded
 from thrum.privacy.audit.simulated import Simulation, simulated
 from thrum.privacy.audit.voices import voices
-from thrum.privacy.audit.worth import worth
+from thrum.privacy.audit.worth import METHOD, worth
 from thrum.privacy.mechanisms import parse_chain, parse_statistics_chain
 
 EMBEDDINGS = (
@@ -49,7 +51,7 @@ EMBEDDINGS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("worth", "leaks"))
+    parser.add_argument("what", choices=("worth", "leaks", "records"))
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", nargs="+", default=["ToyCar", "audio", "simulated"])
@@ -57,10 +59,14 @@ def main() -> None:
     parser.add_argument("--releases", nargs="+", default=list(EMBEDDINGS))
     parser.add_argument("--attacks", nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--measured", type=Path, nargs="+", default=[])
     parser.add_argument("--embedder", default="modulation")
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "thrum-audit")
     arguments = parser.parse_args()
+    if arguments.what == "records":
+        storage.write_json(arguments.out, _records(arguments.measured))
+        return
     rows: list[dict[str, Any]] = storage.read_json(arguments.out) if arguments.out.exists() else []
     secret = arguments.cache / "rotation.key"
     arguments.cache.mkdir(parents=True, exist_ok=True)
@@ -87,6 +93,57 @@ def main() -> None:
                     rows.append({**key, **found})
                     storage.write_json(arguments.out, rows)
                     print(key, {k: v for k, v in found.items() if k != "findings"}, flush=True)
+
+
+def _records(paths: list[Path]) -> list[dict[str, Any]]:
+    """Return what was measured as docs/generate_results.py has it: means over seeds, in percent."""
+    rows = [row for path in paths for row in storage.read_json(path)]
+    values: dict[tuple[str, str], dict[int, float]] = {}
+    chances: dict[str, float] = {}
+    for row in rows:
+        name, sharing = _written(row["release"]), row["sharing"]
+        if "findings" in row:
+            for found in row["findings"]:
+                if found["value"] is None:
+                    continue
+                column = f"{sharing} leak: {found['quantity']}, {found['measure']}"
+                lowest = 0.0 if found["measure"] == "R²" else -np.inf
+                label = name if row["embedder"] == "modulation" else f"{name} ({row['embedder']})"
+                value = 100 * max(found["value"], lowest)
+                values.setdefault((label, column), {})[row["seed"]] = value
+                chances[column] = 100 * found["chance"]
+        else:
+            column = f"{sharing} AUC: {row['data']}"
+            alone = values.setdefault(("alone", f"{column}, {METHOD[sharing]}"), {})
+            alone[row["seed"]] = 100 * row["alone"]
+            for method, auc in row["together"].items():
+                values.setdefault((name, f"{column}, {method}"), {})[row["seed"]] = 100 * auc
+    for column, chance in chances.items():
+        values["chance", column] = {0: chance}
+    return [
+        {
+            "table": "privacy",
+            "row": row,
+            "column": column,
+            "mean": float(np.mean(list(own.values()))),
+            "deviation": float(np.std(list(own.values()))) if len(own) > 1 else None,
+            "seeds": sorted(own),
+            "command": f"python benchmarks/privacy_mechanisms.py "
+            f"{'leaks' if ' leak' in column else 'worth'} --sharing {column.split()[0]} "
+            f"--shared ../shared",
+            "shortened": "",
+        }
+        for (row, column), own in sorted(values.items(), key=lambda one: _order(one[0][0]))
+    ]
+
+
+def _written(release: str) -> str:
+    return " + ".join(part.strip() for part in release.split("|"))  # a bar would end a table's cell
+
+
+def _order(name: str) -> int:
+    known = ["chance", "alone", *map(_written, EMBEDDINGS)]
+    return known.index(name) if name in known else len(known)
 
 
 def _worth(material: Material, chain: str, sharing: str, seed: int) -> dict[str, Any]:

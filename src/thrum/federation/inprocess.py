@@ -24,6 +24,11 @@ from thrum.systems.embedding_sharing import (
 )
 from thrum.types import Dataset, Progress, group_by_machine, names_of
 
+AUDITED = (
+    "embeddings leave the sites: of every embedder that was audited, a clip's mean spectrum was read off "
+    "them, and which machine it is; thrum privacy audit says what yours give away"
+)
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -144,21 +149,23 @@ def simulate(
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
     notes = [
-        *notes_of(outcome.alone, invertible=embedder.invertible and sharing == "embeddings"),
+        *notes_of(outcome.alone, sharing=sharing, invertible=embedder.invertible),
         *outcome.notes,
     ]
     notes += [f"site {site.name!r} refused: {text}" for site in sites for text in site.refused]
     return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 
-def notes_of(alone: Sequence[MachineKey], *, invertible: bool) -> list[str]:
+def notes_of(alone: Sequence[MachineKey], *, sharing: Sharing, invertible: bool) -> list[str]:
     """Return what a reader of a round's results must know."""
     notes = [
         f"{'/'.join(key)} is alone: there is no other machine to learn from, so it has local scores only; "
         f"more sites have to join"
         for key in alone
     ]
-    if invertible:
+    if sharing == "embeddings" and not invertible:
+        notes.append(AUDITED)
+    if sharing == "embeddings" and invertible:
         notes.append(
             "the embeddings shared here are log-mel spectra, which can be turned back into sound: "
             "choose an embedder with pretrained weights before recordings are confidential"

@@ -304,7 +304,8 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
         "notes": [
             *notes_of(
                 outcome.alone,
-                invertible=outcome.members[0].invertible and settings.sharing == "embeddings",
+                sharing=settings.sharing,
+                invertible=outcome.members[0].invertible,
             ),
             *outcome.notes,
         ],

@@ -157,7 +157,8 @@ def take_part(
     without = [own.key for own in scores if "pool" not in own.scores]
     notes = notes_of(
         [] if refused else without,
-        invertible=site.embedder.invertible and settings.sharing == "embeddings",
+        sharing=settings.sharing,
+        invertible=site.embedder.invertible,
     )
     return results, [*refused, *notes]
 
