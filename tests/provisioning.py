@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "deploy" / "project.yml"
@@ -17,11 +18,13 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def provision(folder: Path, *, port: int) -> Path:
-    """Make kits in `folder` for a server on loopback; return the folder that holds them."""
+def provision(folder: Path, *, port: int, further: Sequence[str] = ()) -> Path:
+    """Make kits in `folder` for a server on loopback, and for `further` sites; return their folder."""
     folder.mkdir(parents=True)
     project = PROJECT.read_text(encoding="utf-8")
     project = project.replace("thrum.example.org", "localhost").replace("8002", str(port))
+    more = "".join(f"  - name: {site}\n    type: client\n    org: {site}\n" for site in further)
+    project = project.replace("\nbuilders:", f"{more}\nbuilders:", 1)
     (folder / "project.yml").write_text(project, encoding="utf-8")
     command = [sys.executable, "-c", "from nvflare.cli import main; main()", "provision"]
     command += ["-p", str(folder / "project.yml"), "-w", str(folder / "kits")]

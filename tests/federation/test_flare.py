@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -349,3 +350,55 @@ def test_statistics_over_the_network_score_as_in_one_process(tmp_path: Path) -> 
         }
         assert (deployed.out(site) / "model.json").exists()
     assert not list((tmp_path / "hub").glob("pieces/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_secret_sum_over_the_network_is_the_one_in_one_process(tmp_path: Path) -> None:
+    """Three sites, masks and shares over the wire; the server keeps nobody's statistics."""
+    names = {"north": "machine0", "south": "machine1", "west": "machine2"}
+    chain = "least:5 | secure"
+    kits = provision(tmp_path / "real", port=free_port(), further=("west",))
+    data = machines.write_sound(tmp_path / "data", machines=3, clips=12)
+    for site, machine in names.items():
+        shutil.copytree(data / machine, tmp_path / site / machine)
+    lines = [f'{site} = ["{machine}/id_00"]' for site, machine in names.items()]
+    (tmp_path / "sites.toml").write_text("[sites]\n" + "\n".join(lines), encoding="utf-8")
+    words: list[object] = ["server", "--kit", kits, "--sites", tmp_path / "sites.toml"]
+    words += ["--out", tmp_path / "hub", "--device", "cpu", "--release", chain]
+
+    def client(site: str) -> list[object]:
+        own: list[object] = ["client", "--kit", kits / site, "--data", tmp_path / site]
+        return [*own, "--out", tmp_path / f"{site}-out", "--release", chain]
+
+    with ExitStack() as stack:
+        processes = [stack.enter_context(thrum(tmp_path / "server.log", *words))]
+        processes += [
+            stack.enter_context(thrum(tmp_path / f"{site}.log", *client(site))) for site in names
+        ]
+        deadline = time.monotonic() + ROUND_SECONDS
+        codes = [process.wait(max(deadline - time.monotonic(), 0)) for process in processes]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.log")))
+    assert codes == [0, 0, 0, 0], said
+    simulation = simulate(
+        open_dataset(data),
+        embedder=create_embedder("modulation"),
+        config=preset_config("compact"),
+        folder=tmp_path / "simulated",
+        device="cpu",
+        releases=Releases(statistics=chain),
+    )
+    own = {scores.key[0]: scores for scores in simulation.scores}
+    for site, machine in names.items():
+        path = tmp_path / f"{site}-out" / "scores" / f"{machine}_id_00.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for method in ("pool", "statistics"):
+            wanted = own[machine].test.columns[method]
+            np.testing.assert_allclose([float(row[method]) for row in rows], wanted, rtol=1e-6)
+        kinds = {
+            entry.what for entry in Ledger(tmp_path / f"{site}-out" / "ledger.jsonl").entries()
+        }
+        assert "masked statistics" in kinds
+        assert "statistics" not in kinds
+    assert not (tmp_path / "hub" / "statistics").exists()
