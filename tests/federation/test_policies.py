@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thrum.cli.options import checked_releases
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
+from thrum.errors import FederationError
 from thrum.federation.changes import changed_by_one
 from thrum.federation.inprocess import simulate
+from thrum.federation.releasing import Releases
 from thrum.systems.embedding_sharing import IDClassifier, Network, preset_config
 from thrum.types import Dataset
 
@@ -88,3 +91,15 @@ def test_a_round_that_differs_by_one_site_is_warned_of(tmp_path: Path) -> None:
     assert "the pools of both" in note
     assert changed_by_one(path, ["b", "c", "e"], 1, "embeddings") == []  # two differ
     assert changed_by_one(path, ["e", "c", "b"], 1, "embeddings") == []
+
+
+def test_frames_are_wanted_where_frames_are_stacked(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match="say --release frames at all sites"):
+        simulate(
+            data, embedder=create_embedder("precomputed"), config=preset_config("paper"),
+            folder=tmp_path, sharing="embeddings", releases=Releases(embeddings="clip_mean"),
+        )  # fmt: skip
+    assert checked_releases(None, "", sharing="embeddings").embeddings == "clip_mean"
+    assert checked_releases(None, "", sharing="embeddings", form="image").embeddings == "frames"
+    assert checked_releases(None, "", sharing="statistics") == Releases()
+    assert checked_releases("least:9", "3,1e-5", sharing="statistics").budget == "3,1e-5"

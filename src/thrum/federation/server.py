@@ -342,7 +342,12 @@ class Server:
         members = roll.ask(join, "joining")
         check_members(list(members.values()))
         check_consent(list(members.values()), algorithm, sharing)
-        check_releases(list(members.values()), sharing, self.release)
+        chain = check_releases(list(members.values()), sharing, self.release)
+        if sharing == "embeddings" and self.config.form == "image" and "clip_mean" in chain:
+            raise FederationError(
+                f"the classifier's form 'image' stacks frames, and the sites release {chain!r}, one vector a "
+                f"clip: say --release frames at all sites, or --preset compact at the server"
+            )
         return members
 
     def _listed(
