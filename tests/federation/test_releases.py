@@ -146,6 +146,10 @@ def test_statistics_leave_as_the_mechanism_makes_them(
     np.testing.assert_array_equal(
         site.statistics()["machines"][0]["axes"], message["machines"][0]["axes"]
     )
+    material = recorded(data.where(machine_id="id_00"), create_embedder("precomputed"))
+    chain = parse_statistics_chain(f"least:8{noise}")
+    attacked = material.with_statistics(chain, key=site.releasing.key).moments[key]
+    np.testing.assert_array_equal(attacked.axes.astype(np.float32), message["machines"][0]["axes"])
     (entry, _) = [one for one in site.ledger.entries() if one.what == "statistics"]
     assert entry.chain == f"least:8{noise.replace('1e-5', '1e-05')}"
     assert ("epsilon 50" in entry.budget) is bool(noise)
