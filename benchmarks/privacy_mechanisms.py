@@ -26,6 +26,7 @@ import torch
 from thrum import storage
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
+from thrum.embedders.base import EMBEDDERS
 from thrum.embedders.modulation import Modulation
 from thrum.privacy.audit import AuditSettings, audit
 from thrum.privacy.audit.asides import asides
@@ -35,7 +36,9 @@ from thrum.privacy.audit.simulated import Simulation, simulated
 from thrum.privacy.audit.voices import voices
 from thrum.privacy.audit.worth import METHOD, worth
 from thrum.privacy.mechanisms import parse_chain, parse_statistics_chain
+from thrum.privacy.mechanisms.audited import RECORD
 
+TOLD = ("spectrum", "detail", "presence", "machine")
 EMBEDDINGS = (
     "frames",
     "clip_mean",
@@ -66,6 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "records":
         storage.write_json(arguments.out, _records(arguments.measured))
+        storage.write_json(RECORD, _audited(arguments.measured))
         return
     rows: list[dict[str, Any]] = storage.read_json(arguments.out) if arguments.out.exists() else []
     secret = arguments.cache / "rotation.key"
@@ -135,6 +139,27 @@ def _records(paths: list[Path]) -> list[dict[str, Any]]:
         }
         for (row, column), own in sorted(values.items(), key=lambda one: _order(one[0][0]))
     ]
+
+
+def _audited(paths: list[Path]) -> dict[str, Any]:
+    """Return what was read off each embedder and chain, for what a round tells its reader."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in (row for path in paths for row in storage.read_json(path)):
+        if "findings" not in row or row["sharing"] != "embeddings" or "SECRET" in row["release"]:
+            continue
+        kind = EMBEDDERS.entries[row["embedder"]].rpartition(":")[2]
+        own = found.setdefault(kind, {}).setdefault(parse_chain(row["release"]).told, {})
+        for one in row["findings"]:
+            if one["value"] is not None and one["quantity"] in TOLD:
+                own.setdefault(one["quantity"], []).append(one["value"])
+    return {
+        kind: {
+            chain: {name: round(float(np.mean(values)), 4) for name, values in own.items()}
+            for chain, own in chains.items()
+            if len(own) == len(TOLD)
+        }
+        for kind, chains in found.items()
+    }
 
 
 def _written(release: str) -> str:

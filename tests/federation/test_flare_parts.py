@@ -542,8 +542,8 @@ def test_the_server_learns_what_a_reader_of_the_round_must_know(tmp_path: Path) 
 
     data = machines.write_sound(tmp_path / "data", machines=1)
     for embedder, note in (
-        ("logmel", "can be turned back into sound"),
-        ("modulation", "thrum privacy audit"),
+        ("logmel", "embeddings of LogMel leave as 'frames'"),
+        ("modulation", "of a clip's mean spectrum"),
     ):
         site = open_site(
             SiteSettings(

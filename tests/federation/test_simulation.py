@@ -41,6 +41,7 @@ def run(data: Path, out: Path, **settings: object) -> Simulation:
         config=preset_config("compact", assignments=SETTINGS),
         folder=out,
         device="cpu",
+        whitening_from=1,  # so that both algorithms train one and the same classifier
         **settings,  # type: ignore[arg-type]
     )
 
@@ -112,7 +113,8 @@ def test_statistics_need_no_training_and_no_embedding_leaves(
     for site, own in zip(simulation.sites, simulation.scores, strict=True):
         assert list(own.scores) == ["local", "local_whitened", "pool", "statistics"]
         entries = site.ledger.entries()
-        assert [e.what for e in entries] == ["description", "statistics", "acknowledgement"]
+        kinds = ["description", "statistics", "acknowledgement", "signature"]
+        assert [e.what for e in entries] == kinds
         assert entries[1].clips == 10
         with pytest.raises(ProtocolError, match="only statistics leave"):
             site.manifest("train")

@@ -18,16 +18,12 @@ from thrum.federation.releasing import Releases
 from thrum.federation.server import WHITENING_FROM, Server
 from thrum.federation.site import Site, SiteScores
 from thrum.privacy.mechanisms import told_release
+from thrum.privacy.mechanisms.audited import given_away
 from thrum.systems.embedding_sharing import (
     Config,
     IDClassifier,
 )
 from thrum.types import Dataset, Progress, group_by_machine, names_of
-
-AUDITED = (
-    "embeddings leave the sites: of every embedder that was audited, a clip's mean spectrum was read off "
-    "them, and which machine it is; thrum privacy audit says what yours give away"
-)
 
 
 @dataclass(frozen=True)
@@ -149,28 +145,34 @@ def simulate(
     accuracies = [own.id_accuracy for own in scores if own.id_accuracy is not None]
     accuracy = sum(accuracies) / len(accuracies) if accuracies else None
     notes = [
-        *notes_of(outcome.alone, sharing=sharing, invertible=embedder.invertible),
+        *notes_of(
+            outcome.alone,
+            sharing=sharing,
+            embedder=type(embedder).__qualname__,
+            chain=str(settings["release"]),
+        ),
         *outcome.notes,
     ]
     notes += [f"site {site.name!r} refused: {text}" for site in sites for text in site.refused]
     return Simulation(sites, scores, results, accuracy, notes, outcome.classifiers, settings)
 
 
-def notes_of(alone: Sequence[MachineKey], *, sharing: Sharing, invertible: bool) -> list[str]:
-    """Return what a reader of a round's results must know."""
+def notes_of(
+    alone: Sequence[MachineKey], *, sharing: Sharing, embedder: str, chain: str
+) -> list[str]:
+    """Return what a reader of a round's results must know.
+
+    Parameters
+    ----------
+    embedder, chain
+        The class, and the mechanisms, of embeddings that were shared.
+    """
     notes = [
         f"{'/'.join(key)} is alone: there is no other machine to learn from, so it has local scores only; "
         f"more sites have to join"
         for key in alone
     ]
-    if sharing == "embeddings" and not invertible:
-        notes.append(AUDITED)
-    if sharing == "embeddings" and invertible:
-        notes.append(
-            "the embeddings shared here are log-mel spectra, which can be turned back into sound: "
-            "choose an embedder with pretrained weights before recordings are confidential"
-        )
-    return notes
+    return notes + ([given_away(embedder, chain)] if sharing == "embeddings" else [])
 
 
 def _release_of(releases: Releases | None, sharing: Sharing) -> str:

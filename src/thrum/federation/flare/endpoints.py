@@ -25,7 +25,7 @@ from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_s
 from thrum.federation.flare.state import ProgressLog, write_state
 from thrum.federation.inprocess import notes_of
 from thrum.federation.ledger import Ledger
-from thrum.federation.messages import Conclusion, Failure, Message, parse, plain
+from thrum.federation.messages import Conclusion, Failure, Message, parse, plain, printable
 from thrum.federation.protocol import QUESTIONS, answer
 from thrum.federation.roll import PARALLEL_SITES
 from thrum.federation.server import Server
@@ -305,7 +305,8 @@ def _collaborate(settings: ServerSettings, sites: dict[str, RemoteSite]) -> dict
             *notes_of(
                 outcome.alone,
                 sharing=settings.sharing,
-                invertible=outcome.members[0].invertible,
+                embedder=str(outcome.members[0].description.embedder.get("class")),
+                chain=printable(outcome.members[0].description.release),
             ),
             *outcome.notes,
         ],

@@ -158,7 +158,8 @@ def take_part(
     notes = notes_of(
         [] if refused else without,
         sharing=settings.sharing,
-        invertible=site.embedder.invertible,
+        embedder=type(site.embedder).__qualname__,
+        chain=site.releasing.chain.told,
     )
     return results, [*refused, *notes]
 
