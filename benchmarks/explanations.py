@@ -5,11 +5,13 @@
 Of each kind one machine is learnt by k-NN on log-mel (60 normal clips of 4 s at 12 dB, one speed and load),
 and faulty clips of severity 1 are explained. Each has a twin without the fault: the region of a fault are the
 patches in which what it adds is at least half as loud as all else. A fault is local in a clip where that is
-at most a third of all patches. Printed, by fault: how many clips are local and called suspicious at 5 %; in
-which share of those the strongest patch lies in the region, by each of these ways to find it.
+at most a third of all patches and holds half at least of what it changes, in dB over all patches. Printed, by
+fault: how many clips are local and called suspicious at 5 %; in which share of those the strongest patch lies
+in the region, by each of these ways to find it.
 
-*Occlusion*, as `thrum explain` does it: each patch is brought to the level of the five most similar normal
-clips, and the score asked again. *Occlusion, strange patches*: the same, among patches whose level is none
+*Occlusion, weighed*, as `thrum explain` does it: each patch is brought to the level of the five most similar
+normal clips, and the score asked again; what it falls by counts half where the patch is quieter than usual.
+*Occlusion*: the fall alone. *Occlusion, strange patches*: the same, among patches whose level is none
 that one of the normal clips has there. *Gradients*: the score's gradient by the level of each patch, along
 the way from the clip to one with all patches as usual (integrated in eight steps; Sundararajan and others,
 2017), times what the patch has to change; k-NN on log-mel is differentiable all the way. *Deviation*: the
@@ -32,7 +34,7 @@ from numpy.typing import NDArray
 import thrum
 from thrum import audio, storage
 from thrum.datasets import open_dataset
-from thrum.datasets.synthetic import FAULTS, Condition, draw_machine, simulate_scene
+from thrum.datasets.synthetic import FAULTS, Condition, Machine, Scene, draw_machine, simulate_scene
 from thrum.embedders.logmel import LogMel
 from thrum.monitoring import Monitor
 from thrum.monitoring.detail import SPECTRUM_HZ
@@ -47,7 +49,15 @@ CONDITION = Condition(80, 60)
 LOCAL = 1 / 3
 HALF = 0.5
 STEPS = 8
-WAYS = ("occlusion", "occlusion, strange patches", "gradients", "deviation", "plain difference")
+WAYS = (
+    "occlusion, weighed",
+    "occlusion",
+    "occlusion, strange patches",
+    "gradients",
+    "deviation",
+    "plain difference",
+)
+MAPS = ("own", "near", "falls", "weighed", "gradients")
 
 Values = NDArray[np.float64]
 
@@ -93,40 +103,34 @@ def gradients(sound: NDArray[np.float32], change_db: Values, vectors: Values, k:
     return np.asarray(-(total * change).numpy())
 
 
-def ways(monitor: Monitor, path: Path, normal: Values) -> dict[str, int] | None:
-    """Return the strongest patch of a clip by each way; None where the clip is not suspicious.
-
-    `normal` (N, T, F) are the patches of the normal clips.
-    """
+def explained(monitor: Monitor, path: Path) -> dict[str, Values] | None:
+    """Return the maps (T, F) of a clip that ways work on; None where it is not suspicious."""
     judgement = monitor.judge(path)[0]
     if judgement.p is None or judgement.p > 0.05:
         return None
-    falls = explain(monitor, judgement.clip).relevance.falls
     sound = audio.read(path)[0]
     near = nearest(monitor.baseline, hear([judgement.clip])[0], "normal")
     usual = band_powers(10 ** (usual_spectrum(monitor.baseline, near) / 10), SPECTRUM_HZ)
-    own, known = 10 * np.log10(patches(sound)), 10 * np.log10(normal)
-    strange = (own > known.max(axis=(0, 1))) | (own < known.min(axis=(0, 1)))
+    own = 10 * np.log10(patches(sound))
     vectors = monitor.system.vectors_[monitor.key][:, :128]  # type: ignore[attr-defined]
     change = 10 * np.log10(usual)[None] - own
-    maps = {
-        "occlusion": falls,
-        "occlusion, strange patches": np.where(strange, falls, -np.inf) if strange.any() else falls,
+    relevance = explain(monitor, judgement.clip).relevance
+    return {
+        "own": own,
+        "near": near,
+        "falls": relevance.falls,
+        "weighed": relevance.weighed,
         "gradients": gradients(sound, change, vectors, monitor.system.config.neighbours),
-        "deviation": np.abs(own - known.mean(axis=(0, 1))) / known.std(axis=(0, 1)),
-        "plain difference": np.abs(own - known[near[0]]),
     }
-    return {way: int(maps[way].argmax()) for way in WAYS}
 
 
-def learnt(kind: str, root: Path, clips: int) -> tuple[Monitor, Values]:
-    """Return the monitor of a machine of a kind, and the patches (N, T, F) of its normal clips."""
-    machine = draw_machine(kind, 0, seed=1)
+def learnt(machine: Machine, root: Path, clips: int) -> tuple[Monitor, Values]:
+    """Return the monitor of a machine, and the patches (N, T, F) of its normal clips."""
     for number in range(clips):
         scene = simulate_scene(
             machine, CONDITION, seed=1000 + number, duration_seconds=SECONDS, snr_db=12.0
         )
-        audio.write(root / "data" / kind / "normal" / f"{number:03d}.wav", scene.audio, RATE)
+        audio.write(root / "data" / "machine" / "normal" / f"{number:03d}.wav", scene.audio, RATE)
     train = list(open_dataset(root / "data").where(split="train"))
     system = thrum.create_system("knn", device="cpu").fit(train)
     system.save(root / "run")
@@ -136,22 +140,27 @@ def learnt(kind: str, root: Path, clips: int) -> tuple[Monitor, Values]:
     return monitor, np.stack([patches(audio.read(path)[0]) for path in known])
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--train", type=int, default=60)
-    options.add_argument("--clips", type=int, default=24, help="faulty clips of each fault")
-    options.add_argument("--kinds", nargs="*", default=list(FAULTS))
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
-    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
-    for kind in chosen.kinds:
+def local_region(scene: Scene) -> NDArray[np.bool_] | None:
+    """Return the patches (T, F) that a fault is in; None where it is not local."""
+    assert scene.well is not None
+    times = patches(scene.machine - scene.well) / patches(scene.well + scene.noise)
+    region, change_db = times >= HALF, 10 * np.log10(1 + times)
+    if not 0 < region.mean() <= LOCAL or change_db[region].sum() < HALF * change_db.sum():
+        return None
+    return np.asarray(region)
+
+
+def collected(kinds: list[str], train: int, clips: int, seed: int) -> dict[str, Values]:
+    """Return the maps of all clips that are local and suspicious, by ``kind/fault/number/map``."""
+    found: dict[str, Values] = {}
+    for kind in kinds:
         started = time.monotonic()
-        machine = draw_machine(kind, 0, seed=1)
+        machine = draw_machine(kind, 0, seed=seed)
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
-            monitor, normal = learnt(kind, root, chosen.train)
+            monitor, found[f"{kind}/normal"] = learnt(machine, root, train)
             for fault in FAULTS[kind]:
-                for number in range(chosen.clips):
+                for number in range(clips):
                     scene = simulate_scene(
                         machine,
                         CONDITION,
@@ -162,26 +171,58 @@ def main() -> None:
                         duration_seconds=SECONDS,
                         snr_db=12.0,
                     )
-                    assert scene.well is not None
-                    added = patches(scene.machine - scene.well)
-                    region = added >= HALF * patches(scene.well + scene.noise)
-                    if not 0 < region.mean() <= LOCAL:
+                    region = local_region(scene)
+                    if region is None:
                         continue
                     path = root / f"{fault}{number}.wav"
                     audio.write(path, scene.audio, RATE)
-                    strongest = ways(monitor, path, normal)
-                    if strongest is not None:
-                        hits = [float(region.ravel()[strongest[way]]) for way in WAYS]
-                        found[kind, fault].append([*hits, float(region.mean())])
-                rows = found[kind, fault]
-                print(
-                    kind,
-                    fault,
-                    len(rows),
-                    *means(rows),
-                    f"{time.monotonic() - started:.0f} s",
-                    flush=True,
-                )
+                    maps = explained(monitor, path)
+                    if maps is not None:
+                        name = f"{kind}/{fault}/{number:03d}"
+                        found |= {f"{name}/{which}": value for which, value in maps.items()}
+                        found[f"{name}/region"] = region
+                print(f"{kind} {fault}: {time.monotonic() - started:.0f} s", flush=True)
+    return found
+
+
+def ways(maps: dict[str, Values], normal: Values) -> dict[str, int]:
+    """Return the strongest patch of a clip by each way; `normal` (N, T, F) are the normal clips' patches."""
+    own, known = maps["own"], 10 * np.log10(normal)
+    strange = (own > known.max(axis=(0, 1))) | (own < known.min(axis=(0, 1)))
+    found = {
+        "occlusion, weighed": maps["weighed"],
+        "occlusion": maps["falls"],
+        "occlusion, strange patches": np.where(strange, maps["falls"], -np.inf),
+        "gradients": maps["gradients"],
+        "deviation": np.abs(own - known.mean(axis=(0, 1))) / known.std(axis=(0, 1)),
+        "plain difference": np.abs(own - known[maps["near"][0]]),
+    }
+    return {way: int(found[way].argmax()) for way in WAYS}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--train", type=int, default=60)
+    options.add_argument("--clips", type=int, default=16, help="faulty clips of each fault")
+    options.add_argument("--kinds", nargs="*", default=list(FAULTS))
+    options.add_argument("--maps", type=Path, help="an .npz in which maps are kept, or are already")
+    options.add_argument("--seed", type=int, default=2, help="draws the machines")
+    options.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    if chosen.maps and chosen.maps.exists():
+        with np.load(chosen.maps) as kept:
+            maps = dict(kept)
+    else:
+        maps = collected(chosen.kinds, chosen.train, chosen.clips, chosen.seed)
+        if chosen.maps:
+            np.savez(chosen.maps, **maps)
+    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for name in sorted({key.rsplit("/", 1)[0] for key in maps if key.endswith("/region")}):
+        kind, fault, _ = name.split("/")
+        own = {which: maps[f"{name}/{which}"] for which in MAPS}
+        region, strongest = maps[f"{name}/region"], ways(own, maps[f"{kind}/normal"])
+        hits = [float(region.ravel()[strongest[way]]) for way in WAYS]
+        found[kind, fault].append([*hits, float(region.mean())])
     header = ["machine", "fault", "clips", "local and suspicious", *WAYS, "uniform guess"]
     table = [header]
     for kind in chosen.kinds:

@@ -209,3 +209,29 @@ def test_what_cannot_be_explained_is_said(monitor: Monitor, tmp_path: Path) -> N
     silent = written(tmp_path, "silent.wav", np.zeros(24000, np.float32))
     with pytest.raises(DataError, match="no sound to explain"):
         monitor.explain(silent)
+
+
+def test_a_patch_that_is_quieter_than_usual_counts_half() -> None:
+    falls = np.ones((8, 16))
+    falls[2, 3], falls[4, 9], falls[0, 0] = 5.0, 4.0, -9.0
+    edges = (np.arange(9.0), np.arange(17.0))
+    assert Relevance(falls, *edges).strongest == (2, 3)
+    louder = np.ones((8, 16), bool)
+    louder[2, 3] = False
+    relevance = Relevance(falls, *edges, louder)
+    assert relevance.strongest == (4, 9)
+    assert relevance.weighed[2, 3] == 2.5
+    assert relevance.weighed[0, 0] == 0
+    falls[2, 3] = 9.0  # what is missing can be most of it all the same
+    assert Relevance(falls, *edges, louder).strongest == (2, 3)
+    assert Relevance(-np.abs(falls), *edges, louder).strongest == (0, 1)  # nothing falls
+
+
+def test_which_patches_are_louder_is_told_by_the_sound(monitor: Monitor, tmp_path: Path) -> None:
+    path = written(tmp_path, "whistle.wav", faulty(np.random.default_rng(44)))
+    relevance = monitor.explain(path).relevance
+    assert relevance.louder is not None
+    assert relevance.louder[relevance.strongest]
+    low, high = np.searchsorted(relevance.hz, [2900, 3100])
+    late = relevance.seconds[:-1] >= SECONDS / 2
+    assert relevance.louder[late][:, low - 1 : high].any(axis=1).all()

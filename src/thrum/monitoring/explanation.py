@@ -90,6 +90,7 @@ class Explanation:
             "seconds": relevance.seconds.tolist(),
             "hz": relevance.hz.tolist(),
             "score_falls_by": relevance.falls.tolist(),
+            "louder_than_usual": None if relevance.louder is None else relevance.louder.tolist(),
             "nearest_normal_clip": {"name": self.nearest.name, "path": self.nearest.path},
             "different": [
                 {"kind": each.kind, "words": each.words, **each.values} for each in self.different
@@ -127,11 +128,9 @@ def explain(monitor: Monitor, clip: Clip) -> Explanation:
     else:
         sound = audio.read_clip(clip, sample_rate=RATE)
         usual = usual_spectrum(baseline, near)
+        detail = detail_of(sound)
+        own = _in_state(baseline, _state(monitor, heard), monitor._known(clip))
         relevance = occluded_sound(clip, sound, usual, monitor.scores)
-        detail, own = (
-            detail_of(sound),
-            _in_state(baseline, _state(monitor, heard), monitor._known(clip)),
-        )
         normal = Normal(baseline.levels_db[own], baseline.spectra[own], baseline.envelopes[own])
         different = differences(
             float(heard.level_db or 0.0), detail.spectrum, detail.envelope, normal

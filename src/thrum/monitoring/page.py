@@ -74,7 +74,7 @@ def pictures(explanation: Explanation) -> list[dict[str, Any]]:
 def patches(explanation: Explanation) -> list[dict[str, float]]:
     """Return where the patches that matter most lie on the picture, in percent of it."""
     relevance = explanation.relevance
-    falls = relevance.falls
+    falls = relevance.weighed
     most = float(falls.max())
     if most <= 0:
         return []
