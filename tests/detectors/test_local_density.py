@@ -62,3 +62,16 @@ def test_many_vectors_are_compared_with_more(count: int, neighbours: int) -> Non
     assert (usual.anomaly_score(new) != other.anomaly_score(new)).any()
     everyone = np.arange(count)
     np.testing.assert_array_equal(usual.left_out_score(everyone), told.left_out_score(everyone))
+
+
+def test_many_vectors_are_scored_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    normal, new = random.normal(size=(300, 8)), random.normal(size=(20, 8))
+    normal[7] = normal[8]
+    detector = LocalDensity().fit(normal)
+    wanted = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
+    monkeypatch.setattr("thrum.detectors.local_density.MANY", 100)
+    detector = LocalDensity().fit(normal)
+    found = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-12)

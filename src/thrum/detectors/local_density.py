@@ -16,6 +16,8 @@ ROWS_AT_ONCE = 512  # bounds the matrix of distances
 TINIEST = 1e-12
 """Where all are copies."""
 FEWEST = 3
+MANY = 1500
+"""Of more vectors, a whole matrix of distances is too large, and leaving each out in turn too slow."""
 TINY = 1e-9
 """Of the mean distance: copies of one recording lie at distance 0 and would make every ratio infinite."""
 
@@ -52,6 +54,10 @@ class LocalDensity(Detector):
         if len(X) == 0:
             raise DataError("LocalDensity wants at least one normal vector, got none")
         self.vectors_ = X
+        if len(X) > MANY:
+            near, _ = self._neighbours(self.own_neighbours)
+            self.spreads_ = _at_least(near.mean(axis=1))
+            return self
         distances = _distances(X, X)
         np.fill_diagonal(distances, np.inf)
         few = len(X) < FEWEST
@@ -71,6 +77,8 @@ class LocalDensity(Detector):
     def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score the training vectors (N,), each as if its group (N,) had not been there, nor a neighbour."""
         self._require_fitted("vectors_")
+        if len(groups) > MANY and len(np.unique(groups)) == len(groups):
+            return self._each_left_out()
         distances = _distances(self.vectors_, self.vectors_)
         np.fill_diagonal(distances, np.inf)
         scores = np.zeros(len(groups))
@@ -83,6 +91,35 @@ class LocalDensity(Detector):
                 spreads = _spreads(distances[np.ix_(~own, ~own)], self.own_neighbours)
             scores[own] = self._ratios(distances[np.ix_(own, ~own)], spreads)
         return scores
+
+    def _each_left_out(self) -> NDArray[np.float64]:
+        """Return what `left_out_score` does where each vector is a group: from the nearest of each alone."""
+        count, own = self.compared, self.own_neighbours
+        near, places = self._neighbours(max(count, own + 1))
+        around = places[:, :count]  # (N, k) what each vector is compared with
+        of_those, who = (
+            near[around][..., : own + 1],
+            places[around][..., : own + 1],
+        )  # (N, k, K + 1)
+        itself = who == np.arange(len(near))[:, None, None]
+        without = np.sort(np.where(itself, np.inf, of_those), axis=2)[..., :own]
+        spreads = _at_least(without.mean(axis=2))
+        return np.asarray((near[:, :count] / spreads).mean(axis=1))
+
+    def _neighbours(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return distances (N, count) of each vector to its nearest others, ascending, and which they are."""
+        near = np.zeros((len(self.vectors_), count))
+        places = np.zeros(near.shape, np.intp)
+        for start in range(0, len(near), ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(near)))
+            distances = _distances(self.vectors_[rows], self.vectors_)
+            distances[np.arange(len(rows)), rows] = np.inf
+            nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+            own = np.take_along_axis(distances, nearest, axis=1)
+            order = np.argsort(own, axis=1)
+            near[rows] = np.take_along_axis(own, order, axis=1)
+            places[rows] = np.take_along_axis(nearest, order, axis=1)
+        return near, places
 
     @property
     def compared(self) -> int:
@@ -114,5 +151,9 @@ def _distances(X: NDArray[np.float64], Y: NDArray[np.float64]) -> NDArray[np.flo
 def _spreads(distances: NDArray[np.float64], own_neighbours: int) -> NDArray[np.float64]:
     """Return the mean distance (N,) of each vector to its nearest others."""
     k = min(own_neighbours, len(distances) - 1)
-    spreads = np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
+    return _at_least(np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1))
+
+
+def _at_least(spreads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return spreads that a distance can be divided by."""
     return np.asarray(np.maximum(spreads, max(TINY * spreads.mean(), TINIEST)))

@@ -1,7 +1,7 @@
 """From samples to the log-mel spectrogram, and to what a monitor hears of the machine's operating state.
 
 The Fourier transform is a convolution with windowed cosines and sines: as fast under onnxruntime as its own
-operator for it, and nearer to what PyTorch computes (docs/edge.md).
+operator for it, and as near to what PyTorch computes (docs/edge.md).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from thrum.embedders.logmel import BANDS, FFT_SIZE, HOP, LogMel
+from thrum.embedders.logmel import FFT_SIZE, HOP, LogMel
 from thrum.errors import UsageError
 from thrum.export.graph import Graph
 
@@ -47,6 +48,14 @@ def front(graph: Graph, *, fewest_samples: int) -> Front:
     return Front(levels, graph.first(levels, frames), _level_db(graph))
 
 
+def waves() -> NDArray[np.float64]:
+    """Return the windowed cosines and sines (1026, 1, 1024) of the Fourier transform."""
+    turns = np.outer(np.arange(FFT_SIZE // 2 + 1), np.arange(FFT_SIZE)) % FFT_SIZE / FFT_SIZE
+    window = LogMel()._window.double().numpy()
+    both = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)])
+    return np.asarray((both * window)[:, None])
+
+
 def require_logmel(embedder: LogMel) -> None:
     """Raise a `UsageError` where a front end pads otherwise than this one."""
     if embedder.padding != "constant":
@@ -62,16 +71,12 @@ def _levels(graph: Graph, missing: str) -> str:
     half = graph.ints(FFT_SIZE // 2)
     ends = graph.op("Concat", half, graph.op("Add", missing, half), axis=0)
     padded = graph.op("Unsqueeze", graph.op("Pad", SAMPLES, ends), graph.ints(0, 1))  # (1, 1, S')
-    turns = np.outer(np.arange(FFT_SIZE // 2 + 1), np.arange(FFT_SIZE)) % FFT_SIZE / FFT_SIZE
-    window = mel._window.double().numpy()
-    waves = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)]) * window
-    spectrum = graph.op("Conv", padded, graph.f32(waves[:, None]), strides=[HOP])  # (1, 1026, T)
+    spectrum = graph.op("Conv", padded, graph.f32(waves()), strides=[HOP])  # (1, 1026, T)
     squares = graph.op("Mul", spectrum, spectrum)
     parts = graph.several("Split", squares, outputs=2, axis=1)
     power = graph.op("Transpose", graph.op("Add", *parts), perm=[0, 2, 1])  # (1, T, 513)
     power = graph.op("Squeeze", power, graph.ints(0))
     bands = graph.op("MatMul", power, graph.f32(mel._filterbank.numpy()))  # (T, 128)
-    assert mel._filterbank.shape[1] == BANDS
     # In double precision, for logarithms of other programs differ in their last digit.
     floored = graph.cast(graph.op("Max", bands, graph.f32(sys.float_info.epsilon)), "float64")
     decibels = graph.op("Mul", graph.op("Log", floored), graph.f64(10 / np.log(10)))
