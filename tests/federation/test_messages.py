@@ -343,7 +343,7 @@ def test_a_round_goes_on_where_a_site_refuses(tmp_path: Path, site: Site) -> Non
         return whole(state, {**description, "frames": -1})
 
     site.accept_classifier = damaged  # type: ignore[method-assign]
-    server = Server(tmp_path / "server", config=QUICK, device="cpu")
+    server = Server(tmp_path / "server", config=QUICK, device="cpu", whitening_from=1)
     outcome = server.collaborate({"north": site, "south": other}, sharing="embeddings")
     assert outcome.refused == ["north"]
     assert outcome.notes == ["site 'north' refused what it was sent; why is shown there"]

@@ -43,7 +43,7 @@ def sites(tmp_path: Path) -> dict[str, Site]:
 
 def collaborate(tmp_path: Path, sites: dict[str, Site], **settings: Any) -> Outcome:
     algorithm = settings.pop("algorithm", 1)
-    made = Server(tmp_path / "server", config=QUICK, device="cpu", **settings)
+    made = Server(tmp_path / "server", config=QUICK, device="cpu", whitening_from=1, **settings)
     return made.collaborate(sites, algorithm=algorithm, sharing="embeddings")
 
 

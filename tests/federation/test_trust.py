@@ -69,7 +69,7 @@ def sites(tmp_path: Path, **settings: Any) -> dict[str, Site]:
 
 
 def server(tmp_path: Path) -> Server:
-    return Server(tmp_path / "server", config=QUICK, device="cpu")
+    return Server(tmp_path / "server", config=QUICK, device="cpu", whitening_from=1)
 
 
 def round_of(tmp_path: Path) -> np.ndarray[Any, Any]:
