@@ -72,7 +72,8 @@ def print_profile(config: Config, dataset: Dataset) -> None:
             loaded = time.process_time()
             ids = torch.arange(config.batch_size // 2) % 4
             optimizer.zero_grad()
-            loss_of(Batch(levels, torch.from_numpy(kinds), ids)).backward()  # type: ignore[no-untyped-call]
+            batch = Batch(levels, torch.from_numpy(kinds), ids, len(ids))
+            loss_of(batch).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loading.append(loaded - started)
             learning.append(time.process_time() - loaded)

@@ -22,6 +22,7 @@ from thrum.systems import load_system
 from thrum.systems.multitask_conformer import Config, MultitaskConformer
 from thrum.systems.multitask_conformer.batches import balanced_rows, steps_of_an_epoch
 from thrum.systems.multitask_conformer.fitting import Batch, Loss
+from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Evaluator, Readings
 from thrum.systems.multitask_conformer.selection import selected
@@ -119,7 +120,7 @@ def batch_of(ids: int, others: int) -> tuple[MultitaskNetwork, Batch]:
     network = MultitaskNetwork(Sizes(bands=5, ids=ids, targets=1 if others else ids), QUICK).eval()
     levels = torch.randn(4 + others, 12, 5)
     kinds = torch.arange(4 + others) % len(KINDS)
-    return network, Batch(levels, kinds, torch.tensor([0, 1, 1, 0]))
+    return network, Batch(levels, kinds, torch.tensor([0, 1, 1, 0]), 4)
 
 
 def test_equation_3_is_the_weighted_sum_of_three_losses() -> None:
@@ -170,7 +171,7 @@ def test_three_scores_their_scale_and_their_sums_by_hand() -> None:
     readings = hand_made()
     evaluator = Evaluator(0, shrinkage=0.0).fit(readings)
     out = np.array([-1.0, -2.0, -3.0, -4.0])
-    arc = np.log(np.array([0.5 / 0.5, 0.9 / 0.1, 0.2 / 0.8, 0.8 / 0.2]))
+    arc = -readings.ids[:, 0].astype(float)
     maha = np.full(4, np.sqrt(2.0))  # variances 2 and 1/2
     test = Readings(np.array([[4.0, 0.0]], np.float32), readings.ids[:1], readings.targets[:1])
     scores = evaluator.score(test)
@@ -183,7 +184,9 @@ def test_three_scores_their_scale_and_their_sums_by_hand() -> None:
     assert scores["maha"] == pytest.approx([z_maha])
     assert scores["out+maha"] == pytest.approx([(z_out + z_maha) / 2])
     assert scores["out+arc+maha"] == pytest.approx([(z_out + z_arc + z_maha) / 3], rel=1e-5)
-    assert list(scores) == list(COMBINATIONS)
+    odds = np.log(0.5 / 0.5)  # of the other machine IDs together against its own
+    assert scores["odds"] == pytest.approx([odds], abs=1e-6)
+    assert list(scores) == [*COMBINATIONS, "odds"]
     assert len(COMBINATIONS) == 7
 
 
@@ -233,10 +236,21 @@ def test_heads_that_had_nothing_to_tell_apart_say_nothing() -> None:
 
 
 def test_of_equally_good_combinations_that_of_most_scores_is_selected() -> None:
-    areas = dict.fromkeys(COMBINATIONS, 0.7)
+    areas = dict.fromkeys(COMBINATIONS, np.full(4, 0.7))
+    better = np.full(4, 0.8)
     assert selected(areas) == "out+arc+maha"
-    assert selected({**areas, "arc": 0.8}) == "arc"
-    assert selected({**areas, "arc": 0.8, "out+arc": 0.8}) == "out+arc"
+    assert selected({**areas, "arc": better}) == "arc"
+    assert selected({**areas, "arc": better, "out+arc": better}) == "out+arc"
+
+
+def test_a_lead_that_chance_may_have_made_leaves_no_score_out() -> None:
+    areas = dict.fromkeys(COMBINATIONS, np.full(4, 0.7))
+    # Ahead by 0.05; Student's t of three degrees of freedom has its 95 % at 2.353 (tables).
+    error = np.sqrt(4 / 3) / 2  # of four that deviate by one, up and down
+    for share, wanted in ((1.02, "out+arc+maha"), (0.96, "maha")):
+        deviation = share * 0.05 / 2.353 / error
+        own = 0.75 + deviation * np.array([1, -1, 1, -1])
+        assert selected({**areas, "maha": own}) == wanted
 
 
 def test_the_selected_combination_is_the_combined_score(
@@ -245,7 +259,7 @@ def test_the_selected_combination_is_the_combined_score(
     test = list(sound.where(split="test"))
     scores = fitted.score(test)
     assert scores.selected == "combined"
-    assert list(scores.columns) == [*COMBINATIONS, "combined"]
+    assert list(scores.columns) == [*COMBINATIONS, "odds", "combined"]
     for row, clip in enumerate(test):
         acted_on = fitted.models_[clip.machine].combination
         assert scores.columns["combined"][row] == scores.columns[acted_on][row]
@@ -287,7 +301,7 @@ def test_the_same_machines_under_another_noise_are_no_pseudo_anomalies() -> None
         for machine in ("fan", "pump")
         for snr in ("-6_dB", "6_dB")
     ]
-    target = _target("fan_6_dB", clips, np.arange(4), [1])
+    target = _target("fan_6_dB", ["id_00"], clips, np.arange(4), [1])
     assert target.rows.tolist() == [1]
     assert target.outliers.tolist() == [3]
 
@@ -411,6 +425,41 @@ def test_one_machine_alone_is_measured_by_distance_and_it_is_said(
     assert not scores.columns["out"].any()
     labels = [clip.label == "anomaly" for clip in scores.clips]
     assert auc(labels, scores.columns["combined"]) == auc(labels, scores.columns["maha"])
+
+
+def test_the_only_machine_of_a_type_is_told_from_those_of_other_types(
+    sound: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ArcFace over one class has no gradient: stage one would train nothing but the augmentation task."""
+    fans = sound.where(machine="fan", machine_id="id_00")
+    pumps = sound.where(machine="pump")
+    both = replace(sound, clips=(*fans, *pumps))
+    config = replace(QUICK, augmentation_task=False)  # all that stage one learns is from L_id
+    stage_one = replace(config, epochs=0)
+    with caplog.at_level(logging.WARNING):
+        system = fit(both, stage_one)
+    assert "tells it from the machine IDs of other types" in caplog.text
+    network = system.models_["fan"].network
+    assert network.sizes.ids == 3
+    torch.manual_seed(0)
+    untouched = MultitaskNetwork(network.sizes, stage_one)
+    assert not torch.equal(network.ids.anchors, untouched.ids.anchors)
+    for column in ("arc", "odds"):
+        own = fit(both, config).score(fans.where(split="test")).columns[column]
+        assert np.ptp(own) > 0
+
+
+def test_of_a_run_saved_when_arc_was_the_odds_the_scale_is_made_anew(
+    fitted: MultitaskConformer,
+) -> None:
+    model = fitted.models_["fan"]
+    tensors, told = model.state()
+    assert told.pop("arc") == "cosine"
+    tensors["1.scales"] = tensors["1.scales"] + 1
+    old = TypeModel.restored(tensors, told, QUICK, device=torch.device("cpu"))
+    for name, evaluator in model.evaluators.items():
+        found = old.evaluators[name].scales_
+        np.testing.assert_allclose(found, evaluator.scales_, rtol=1e-3, atol=1e-3)
 
 
 def test_ablations_leave_their_head_out(sound: Dataset) -> None:

@@ -62,7 +62,7 @@ class Config:
         measured by.
     score
         What the system acts on: ``combined``, the combination that is selected for each machine type without
-        an anomaly, or one of the seven throughout. All are computed.
+        an anomaly, one of the seven throughout, or the ``odds`` against the machine ID. All are computed.
     """
 
     size: int = 128
@@ -91,7 +91,7 @@ class Config:
     shrinkage: float | None = None
     standardise_by: Literal["training", "left_out"] = "training"
     score: Literal[
-        "combined", "out", "arc", "maha", "out+arc", "out+maha", "arc+maha", "out+arc+maha"
+        "combined", "out", "arc", "maha", "out+arc", "out+maha", "arc+maha", "out+arc+maha", "odds"
     ] = "combined"
 
     def __post_init__(self) -> None:

@@ -35,6 +35,8 @@ class Target:
         Its clips (N,), and the number (N,) of each one's machine ID.
     outliers, outlier_ids
         The clips (M,) of other types, and the number (M,) of each one's machine ID there.
+    names
+        Of the machine IDs.
     """
 
     machine: str
@@ -42,6 +44,22 @@ class Target:
     ids: NDArray[np.int64]
     outliers: NDArray[np.int64]
     outlier_ids: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @property
+    def foreign(self) -> NDArray[np.int64] | None:
+        """The class (M,) of each outlier in the ID head, after the own; None where it has the own alone.
+
+        The only machine ID of a type has no sister to be told from: ArcFace over one class has no gradient.
+        """
+        if len(self.names) > 1 or not len(self.outliers):
+            return None
+        return 1 + np.unique(self.outlier_ids, return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def classes(self) -> int:
+        """K, of the ID head."""
+        return len(self.names) if self.foreign is None else 1 + int(self.foreign.max())
 
 
 class Batch(NamedTuple):
@@ -54,18 +72,22 @@ class Batch(NamedTuple):
     kinds
         (B,), what was done to each.
     ids
-        (N,), the machine IDs of the first N.
+        (N,), the classes in the ID head of the first N: of the target type's clips, or of all.
+    normal
+        How many are of the target type.
     """
 
     levels: Tensor
     kinds: Tensor
     ids: Tensor
+    normal: int
 
 
 class Loss:
     """L = L_type + α L_id + β L_aug (eq. 3), each the mean over its clips where the paper prints the sum.
 
-    L_id is of the target type's clips alone, L_aug of all. In stage one there is no L_type.
+    L_id is of the target type's clips alone, or, where these are of one machine ID, of all; L_aug of all. In
+    stage one there is no L_type.
     """
 
     def __init__(self, network: MultitaskNetwork, config: Config, *, with_type: bool) -> None:
@@ -91,7 +113,7 @@ class Loss:
         count = self.network.sizes.targets
         if count == 1:
             normal = batch.levels.new_zeros(len(batch.levels), 1)
-            normal[: len(batch.ids)] = 1
+            normal[: batch.normal] = 1
             return normal
         return functional.one_hot(batch.ids, count)
 
@@ -126,7 +148,8 @@ def fit_network(
     stages = (("inliers", config.inlier_epochs), ("outliers", config.epochs))
     for number, (stage, epochs) in enumerate(stages):
         with_type = stage == "outliers"
-        outliers = with_type and len(target.outliers) > 0 and network.sizes.targets == 1
+        needed = with_type and network.sizes.targets == 1
+        outliers = len(target.outliers) > 0 and (needed or target.foreign is not None)
 
         def batches(
             epoch: int, random: np.random.Generator, outliers: bool = outliers
@@ -169,14 +192,18 @@ def _batches(
     others = balanced_rows(target.outlier_ids, config.batch_size - size, random)
     steps = config.steps_per_epoch or steps_of_an_epoch(target.ids, size)
     for chosen in islice(own, steps):
-        rows = target.rows[chosen]
+        rows, ids = target.rows[chosen], target.ids[chosen]
         if outliers:
-            rows = np.concatenate([rows, target.outliers[next(others)]])
+            strange = next(others)
+            rows = np.concatenate([rows, target.outliers[strange]])
+            if target.foreign is not None:
+                ids = np.concatenate([ids, target.foreign[strange]])
         kinds = random.integers(1, len(KINDS), len(rows))
         kinds[random.random(len(rows)) >= config.augmented] = 0
         levels = spectrograms.changed(rows, kinds, length, random, fill=network.mean)
         yield Batch(
             levels,
             torch.from_numpy(kinds).to(levels.device),
-            torch.from_numpy(target.ids[chosen]).to(levels.device),
+            torch.from_numpy(ids).to(levels.device),
+            len(chosen),
         )

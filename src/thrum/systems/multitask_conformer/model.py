@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -48,15 +48,14 @@ class TypeModel:
         network: MultitaskNetwork,
         spectrograms: Spectrograms,
         target: Target,
-        names: Sequence[str],
         config: Config,
         *,
         seed: int,
     ) -> Self:
-        """Learn what is usual of each machine ID, called `names`, and select the combination."""
+        """Learn what is usual of each machine ID, and select the combination."""
         model = cls(network, {}, "")
         readings = model.read(spectrograms, target.rows)
-        for number, name in enumerate(names):
+        for number, name in enumerate(target.names):
             own = readings.take(np.flatnonzero(target.ids == number))
             evaluator = Evaluator(number, shrinkage=config.shrinkage)
             model.evaluators[name] = evaluator.fit(
@@ -65,7 +64,7 @@ class TypeModel:
         evaluators = list(model.evaluators.values())
         areas = proxy_aucs(network, spectrograms, target, readings, evaluators, seed=seed)
         model.combination = selected(areas)
-        told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
+        told = ", ".join(f"{name} {area.mean():.3f}" for name, area in areas.items())
         _log.info("%s: AUC on stand-ins for anomalies: %s", target.machine, told)
         return model
 
@@ -86,7 +85,8 @@ class TypeModel:
             tensors[f"{evaluator.number}.features"] = torch.from_numpy(features)
             tensors[f"{evaluator.number}.scales"] = torch.from_numpy(evaluator.scales_)
         sizes = asdict(self.network.sizes)
-        return tensors, {"ids": list(self.evaluators), "sizes": sizes, "acts_on": self.combination}
+        described = {"ids": list(self.evaluators), "sizes": sizes, "acts_on": self.combination}
+        return tensors, {**described, "arc": "cosine"}
 
     @classmethod
     def restored(
@@ -101,10 +101,15 @@ class TypeModel:
         sizes = configs.from_mapping(Sizes, description["sizes"], where="sizes")
         network = MultitaskNetwork(sizes, config)
         network.load_state_dict(storage.under(tensors, "network"))
-        evaluators = {
-            name: Evaluator(number, shrinkage=config.shrinkage).restore(
-                tensors[f"{number}.features"].numpy(), tensors[f"{number}.scales"].numpy()
-            )
-            for number, name in enumerate(description["ids"])
-        }
-        return cls(network.eval().to(device), evaluators, description["acts_on"])
+        network.eval()
+        evaluators = {}
+        for number, name in enumerate(description["ids"]):
+            features, scales = tensors[f"{number}.features"], tensors[f"{number}.scales"].numpy()
+            evaluator = Evaluator(number, shrinkage=config.shrinkage)
+            if (
+                "arc" not in description
+            ):  # arc was the odds once: its scale is not that of the cosine
+                left_out = config.standardise_by == "left_out"
+                scales = evaluator.fit(network.heads(features), left_out=left_out).scales_
+            evaluators[name] = evaluator.restore(features.numpy(), scales)
+        return cls(network.to(device), evaluators, description["acts_on"])

@@ -25,7 +25,8 @@ class Sizes:
     bands
         M.
     ids
-        K, the machine IDs of the target type.
+        K, the machine IDs that the ID head tells apart: those of the target type, and of a type with one
+        that and those of the other types.
     targets
         Outputs of the type head: 1 for the type against others, K for each ID against the others where
         there is no other type, 0 where there is nothing to tell apart.
@@ -84,7 +85,11 @@ class MultitaskNetwork(nn.Module):
     @torch.inference_mode()
     def read(self, levels: Tensor) -> Readings:
         """Return features and what the heads for machine ID and type say of levels (B, T, M)."""
-        features = self(levels)
+        return self.heads(self(levels))
+
+    @torch.inference_mode()
+    def heads(self, features: Tensor) -> Readings:
+        """Return what the heads say of features (B, E)."""
         targets = self.targets.logits(features) if self.targets is not None else features[:, :0]
         ids = self.ids.scale * self.ids.cosines(features)
         return Readings(*(values.cpu().numpy() for values in (features, ids, targets)))

@@ -20,6 +20,9 @@ COMBINATIONS = {
 }
 """The seven ways to sum one, two or three scores, and which scores each holds."""
 
+ODDS = "odds"
+"""Beside them: the log-odds against the ID head's answer, which enter no sum."""
+
 Matrix = NDArray[np.float32]
 
 
@@ -48,10 +51,13 @@ class Readings(NamedTuple):
 class Evaluator:
     """The anomaly evaluator of one machine ID.
 
-    ``out`` is the log-odds against the type head's answer, ``arc`` that against the ID head's (without
-    the margin, which is for training), ``maha`` eq. 4. The paper's outputs are probabilities of being
-    normal, so the sign turns; and log-odds, for in floating point a probability is 1 long before the
-    score stops telling clips apart. A head that had nothing to tell apart scores every clip 0.
+    ``out`` is the log-odds against the type head's answer: the paper's is the probability of being normal, so
+    the sign turns, and in floating point a probability is 1 long before the score stops telling clips apart.
+    ``arc`` is how far the feature is from the anchor of its own machine ID, less its cosine: "closer to the
+    target anchor" is more normal (section 2.3). ``maha`` is eq. 4. The ID head's probability, which the
+    section speaks of too, is offered as ``odds``, without the margin, which is for training: it asks whether
+    a clip is like another machine ID, and a failing machine rarely is. A head that had nothing to tell apart
+    scores every clip 0.
 
     Parameters
     ----------
@@ -86,8 +92,8 @@ class Evaluator:
         return Evaluator(self.number, shrinkage=self.shrinkage).restore(features, self.scales_)
 
     def score(self, readings: Readings) -> dict[str, NDArray[np.float64]]:
-        """Return the seven scores (B,) of clips, each the mean of its standardised parts."""
-        return self.combined(self.three(readings))
+        """Return the seven scores (B,) of clips, each the mean of its standardised parts, and the odds."""
+        return {**self.combined(self.three(readings)), ODDS: self.odds(readings)}
 
     def combined(self, three: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the seven scores (B,) of three scores (B, 3) that are not yet standardised."""
@@ -103,11 +109,17 @@ class Evaluator:
             own = self.number if readings.targets.shape[1] > 1 else 0
             scores[:, 0] = -readings.targets[:, own]
         if readings.ids.shape[1] > 1:
-            scores[:, 1] = posterior_scores(readings.ids, self.number)
+            scores[:, 1] = -readings.ids[:, self.number]
         detector = distance or self.distance_
         # One by one: a distance's last digits would depend on the clips beside.
         scores[:, 2] = [detector.anomaly_score(one[None])[0] for one in readings.features]
         return scores
+
+    def odds(self, readings: Readings) -> NDArray[np.float64]:
+        """Return the log-odds (B,) against the own machine ID, of all that the ID head knows."""
+        if readings.ids.shape[1] < 2:
+            return np.zeros(len(readings.ids))
+        return posterior_scores(readings.ids, self.number)
 
     def _scaled(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Self:
         varies = deviation > 1e-9 * (1 + np.abs(mean))

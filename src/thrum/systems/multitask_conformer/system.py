@@ -25,7 +25,7 @@ from thrum.systems.multitask_conformer.fitting import Target, fit_network
 from thrum.systems.multitask_conformer.inputs import Spectrograms
 from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
-from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Readings
+from thrum.systems.multitask_conformer.scoring import COMBINATIONS, ODDS, Readings
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
 
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class MultitaskConformer(System):
     """One network a machine type, which knows its machine IDs from each other and from other types.
 
-    The scores offered are ``out``, ``arc``, ``maha``, their sums, all standardised, and ``combined``, the
-    one of these seven that was selected for the machine type.
+    The scores offered are ``out``, ``arc``, ``maha``, their sums, all standardised, ``combined``, the one of
+    these seven that was selected for the machine type, and ``odds``.
     """
 
     name = "multitask-conformer"
@@ -76,8 +76,9 @@ class MultitaskConformer(System):
                 )
             for machine in sorted({machine for machine, _ in groups}):
                 numbers = [number for number, key in enumerate(groups) if key[0] == machine]
-                target = _target(machine, ordered, keys, numbers)
-                models[machine] = self._fitted(target, list(groups), numbers, spectrograms)
+                names = [key[1] for key in groups if key[0] == machine]
+                target = _target(machine, names, ordered, keys, numbers)
+                models[machine] = self._fitted(target, spectrograms)
         self.models_ = models
         return self
 
@@ -85,15 +86,15 @@ class MultitaskConformer(System):
         """Score clips of the machine IDs that were learnt."""
         clips = list(clips)
         self._require_learnt(clips)
-        columns = {method: np.zeros(len(clips)) for method in (*COMBINATIONS, COMBINED)}
+        columns = {method: np.zeros(len(clips)) for method in (*COMBINATIONS, ODDS, COMBINED)}
         if clips:
             with self._spectrograms(clips) as spectrograms:
                 for (machine, machine_id), rows in rows_by_machine(clips).items():
                     model = self.models_[machine]
                     readings = model.read(spectrograms, np.array(rows))
                     scores = model.evaluators[machine_id].score(readings)
-                    for name in COMBINATIONS:
-                        columns[name][rows] = scores[name]
+                    for name, found in scores.items():
+                        columns[name][rows] = found
                     columns[COMBINED][rows] = scores[model.combination]
         return Scores(clips, columns, self.config.score)
 
@@ -208,17 +209,10 @@ class MultitaskConformer(System):
                 for key, rows in rows_by_machine(clips).items()
             }
 
-    def _fitted(
-        self,
-        target: Target,
-        keys: Sequence[MachineKey],
-        own: Sequence[int],
-        spectrograms: Spectrograms,
-    ) -> TypeModel:
+    def _fitted(self, target: Target, spectrograms: Spectrograms) -> TypeModel:
         """Train the network of a machine type, fit its evaluators, select the combination."""
         torch.manual_seed(self.seed)
-        names = [keys[number][1] for number in own]
-        sizes = Sizes(spectrograms.inputs.bands, len(names), self._targets(target, names))
+        sizes = Sizes(spectrograms.inputs.bands, target.classes, self._targets(target))
         network = MultitaskNetwork(sizes, self.config)
         mean, deviation = spectrograms.usual(target.rows)
         network.mean.copy_(mean)
@@ -237,16 +231,21 @@ class MultitaskConformer(System):
             network,
             spectrograms,
             target,
-            [keys[key][1] for key in own],
             self.config,
             seed=self.seed,
         )
 
-    def _targets(self, target: Target, names: Sequence[str]) -> int:
+    def _targets(self, target: Target) -> int:
         """Return the number of outputs of the type head, and say where a head has nothing to learn."""
+        names = target.names
         if len(names) == 1:
             only = f"{target.machine} {names[0]} is the only {target.machine}"
-            _log.warning("%s: there is no ID to tell it from, the score arc says nothing", only)
+            told = (
+                "the ID head tells it from the machine IDs of other types"
+                if target.foreign is not None
+                else "there is no ID to tell it from, the score arc says nothing"
+            )
+            _log.warning("%s: %s", only, told)
         if not self.config.type_task:
             return 0
         if len(target.outliers):
@@ -274,7 +273,11 @@ class MultitaskConformer(System):
 
 
 def _target(
-    machine: str, clips: Sequence[Clip], keys: NDArray[np.int64], own: Sequence[int]
+    machine: str,
+    names: Sequence[str],
+    clips: Sequence[Clip],
+    keys: NDArray[np.int64],
+    own: Sequence[int],
 ) -> Target:
     """Return which of the clips, with these numbers of machine IDs (N,), are of a type, which of others.
 
@@ -284,4 +287,4 @@ def _target(
     noises = np.array([clip.attributes.get("snr", "") for clip in clips])
     rows = np.flatnonzero(np.isin(keys, own))
     outliers = np.flatnonzero(~np.isin(keys, own) & (noises == noises[rows[0]]))
-    return Target(machine, rows, keys[rows] - own[0], outliers, keys[outliers])
+    return Target(machine, rows, keys[rows] - own[0], outliers, keys[outliers], tuple(names))
