@@ -33,6 +33,7 @@ QUICK = [
     "learning_rate=1e-3",
     "flow_steps=2",
     "inlier_sizes=[1, 2]",
+    "least_steps=1",
 ]
 
 
@@ -214,6 +215,76 @@ def test_test_labels_choose_only_where_asked(challenge: Dataset) -> None:
     assert both[0] >= both[1]
     with pytest.raises(DataError, match="choose 'all', which looks at no label"):
         found.score([replace(clip, label=None) for clip in test])
+
+
+def test_the_papers_choice_stands_beside_ours_of_the_same_networks(challenge: Dataset) -> None:
+    train, test = challenge.where(split="train"), challenge.where(split="test")
+    settings = ("variant=OE", "chosen_members=1")
+    found = system(*settings, "also_by_test_labels=true").fit(train)
+    columns = found.score(test).columns
+    chosen = system(*settings, "choice=best_by_test_labels").fit(train).score(test).columns["OE"]
+    np.testing.assert_array_equal(columns["OE/by test labels"], chosen)
+    assert not np.array_equal(columns["OE"], chosen)
+    unlabelled = found.score([replace(clip, label=None) for clip in test]).columns
+    assert "OE/by test labels" not in unlabelled
+    np.testing.assert_array_equal(unlabelled["OE"], columns["OE"])
+
+
+@pytest.mark.parametrize("variant", ["OE", "OE-Flow"])
+def test_the_papers_optimiser_and_schedule(
+    variant: str, challenge: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):  # noqa: N818
+        pass
+
+    given: dict[str, Any] = {}
+
+    def watched(*_: Any, **settings: Any) -> None:
+        given.update(settings)
+        raise Seen
+
+    monkeypatch.setattr("thrum.systems.outlier_flow.fitting.train", watched)
+    settings = ("oe_epochs=150", "epochs=250", "learning_rate=1e-4", "least_steps=16")
+    with pytest.raises(Seen):
+        system(f"variant={variant}", *settings).fit(challenge.where(split="train"))
+    assert type(given["optimizer"]) is torch.optim.AdamW
+    (group,) = given["optimizer"].param_groups
+    assert group["weight_decay"] == 0.01
+    scheduler = given["scheduler"]
+    if variant == "OE":
+        assert given["epochs"] == 150
+        assert type(scheduler) is torch.optim.lr_scheduler.OneCycleLR
+        assert scheduler.total_steps == 150 * 16
+        assert group["max_lr"] == 1e-3
+    else:
+        assert given["epochs"] == 250
+        assert scheduler is None
+        assert group["lr"] == 1e-4
+
+
+def test_running_means_are_those_of_clips_as_they_are_scored(challenge: Dataset) -> None:
+    """After one step the running means would be a tenth of the way; here they are those of the batch."""
+    train = challenge.where(split="train")
+    found = system("variant=OE", "oe_epochs=1", "segment_seconds=1.0").fit(train)
+    network = found.learnt_[0].network
+    config = found.config
+    clips = sorted(train, key=lambda clip: clip.machine_key)
+    with found._spectrograms(clips) as spectrograms:
+        rows = np.arange(len(clips))
+        levels, _ = spectrograms.segments(rows, 0 * rows, spectrograms.segment_frames)
+        mean, variance = spectrograms.usual
+    assert config.batch_size >= len(clips)  # so that one batch has all clips, each whole
+    assert mean == pytest.approx(float(levels.mean()), rel=1e-3)
+    assert float(network.standardise.running_mean) == pytest.approx(mean)
+    assert float(network.standardise.running_var) == pytest.approx(variance)
+    normed = next(m for m in network.extractor.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    convolved: list[torch.Tensor] = []
+    normed.register_forward_pre_hook(lambda _, inputs: convolved.append(inputs[0]))
+    with torch.no_grad():
+        network.maps(levels)
+    torch.testing.assert_close(
+        normed.running_mean, convolved[0].mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("variant", ["OE", "OE-DFlow"])

@@ -60,6 +60,16 @@ def test_gain_and_offset_of_the_recording_do_not_matter() -> None:
     torch.testing.assert_close(heard(noise), heard(0.05 * noise + 0.3), atol=0.01, rtol=0)
 
 
+def test_magnitudes_are_the_roots_of_power_before_bands_are_summed() -> None:
+    """Twice the sound's second partial moves a magnitude by its share, and no decibel enters."""
+    config = Config(spectrum="magnitude")
+    found, levels = heard(tone(1000), config), heard(tone(1000))
+    assert found[50, :224].min() >= 0
+    assert found[50, :224].argmax() == levels[50, :224].argmax()
+    torch.testing.assert_close(found[:, 224], levels[:, 224])  # the power above 4 kHz stays in dB
+    assert MelAndPower(config).settings != MelAndPower(Config()).settings
+
+
 def test_power_is_that_above_four_kilohertz() -> None:
     low, middle, high = (heard(tone(hz))[30:90, -1].mean() for hz in (3300, 3750, 4500))
     assert high - middle == pytest.approx(6.0, abs=0.3)  # half the gain
@@ -238,6 +248,17 @@ def test_few_clips_make_a_batch_too(own: int, others: int) -> None:
     assert len(rows) == 2 * own
 
 
+def test_an_epoch_goes_on_until_it_has_the_least_number_of_batches() -> None:
+    """On eleven clips of one machine an epoch was one step: twelve epochs taught a network nothing."""
+    target = np.repeat([1.0, 0.0], [5, 40]).astype(np.float32)
+    batches = list(balanced_rows(target, 4, np.random.default_rng(0), least=8))
+    assert len(batches) == steps_of(target, 4, 8) == 9  # whole rounds of three
+    rows = np.concatenate(batches)
+    assert np.bincount(rows[rows < 5]).tolist() == [3] * 5
+    assert len(set(rows[rows >= 5].tolist())) == 15  # others are drawn in turn
+    assert Config().least_steps == 1024 // 64
+
+
 def batch() -> Batch:
     """Two target clips of two classes and conditions, one pseudo-anomalous clip."""
     return Batch(
@@ -336,6 +357,9 @@ def test_the_machine_by_the_embeddings_norm_alone() -> None:
 
 def test_the_flows_loss_reaches_the_feature_extractor_from_pure_clips_only() -> None:
     net = network("OE-Flow", Shape(0, False, False), flow_weight=1.0).eval()
+    # A flow that only normalises and permutes gives all maps the same likelihood.
+    for parameter in net.flow.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
     given = noise_batch()
     levels = given.levels.clone().requires_grad_()
     mixed_batch = Batch(levels, given.target, given.classes, given.pure, None)
@@ -478,6 +502,9 @@ def test_test_labels_choose_the_members_that_rank_highest() -> None:
         ({"mixup_share": 1.5}, "mixup_share is 1.5, wanted 0 to 1"),
         ({"inlier_sizes": ()}, "inlier_sizes is"),
         ({"inlier_data": ()}, "inlier_data is empty"),
+        ({"flow_kernels": (3, 2)}, "flow_kernels is"),
+        ({"least_steps": 0}, "least_steps is 0"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
         ({"high_hz": 9000.0}, "low_hz and high_hz are 50.0 and 9000.0"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 LOG_SCALE_BOUND = 2.0
 
@@ -56,12 +57,44 @@ class AffineCoupling(nn.Module):
         return self.bound * torch.tanh(raw / self.bound), shifts
 
 
+class GlobalAffine(nn.Module):
+    r"""A gain and an offset a channel, learnt, as the known implementations have after each coupling.
+
+    .. math:: y_c = x_c \, e^{g_c} + b_c, \quad \log|\det \partial y / \partial x| = H W \textstyle\sum_c g_c
+
+    A coupling leaves half of the channels on the scale they came with; this brings each to the latents' own.
+
+    Parameters
+    ----------
+    channels
+        C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_gain = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.offset = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of maps (B, C, H, W) and the log-determinant (B,)."""
+        places = maps.shape[2] * maps.shape[3]
+        return maps * self.log_gain.exp() + self.offset, places * self.log_gain.sum().expand(
+            len(maps)
+        )
+
+    def inverse(self, maps: Tensor) -> Tensor:
+        """Return the maps (B, C, H, W) of which `forward` makes `maps`."""
+        return (maps - self.offset) * (-self.log_gain).exp()
+
+
 class FastFlow(nn.Module):
-    """Couplings whose subnets are convolutions, with 3 × 3 and 1 × 1 kernels in turn.
+    """Couplings whose subnets are convolutions, each followed by a learnt gain and offset a channel.
 
     Before each coupling but the first the channels change places, in an order drawn once, so that those
-    which one coupling keeps another moves. FastFlow's authors take eight steps for ResNet-18, and a
-    hidden layer as wide as the subnet's input. A flow just made only permutes channels.
+    which one coupling keeps another moves. For ResNet-18 FastFlow's known implementations take eight steps
+    with 3 × 3 kernels only, a hidden layer as wide as the subnet's input, and maps normalised over
+    channels and places, without which no two maps have one scale. A flow just made only normalises and
+    permutes channels.
 
     Parameters
     ----------
@@ -71,16 +104,34 @@ class FastFlow(nn.Module):
         How many couplings.
     hidden_ratio
         Channels of a subnet's hidden layer over those of its input.
+    kernels
+        Of the couplings in turn.
+    normalised
+        Whether maps are brought to mean 0 and variance 1 over channels and places (layer norm). The latents'
+        density is then that of the normalised maps.
+    affine
+        Whether there are gains and offsets.
     """
 
-    def __init__(self, channels: int, *, steps: int = 8, hidden_ratio: float = 1.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        steps: int = 8,
+        hidden_ratio: float = 1.0,
+        kernels: tuple[int, ...] = (3,),
+        normalised: bool = True,
+        affine: bool = True,
+    ) -> None:
         super().__init__()
         self.channels = channels
+        self.normalised = normalised
         hidden = max(1, round(hidden_ratio * (channels // 2)))
         self.couplings = nn.ModuleList(
-            AffineCoupling(channels, _subnet(channels, hidden, kernel=3 if step % 2 == 0 else 1))
+            AffineCoupling(channels, _subnet(channels, hidden, kernel=kernels[step % len(kernels)]))
             for step in range(steps)
         )
+        self.affines = nn.ModuleList(GlobalAffine(channels) for _ in range(steps if affine else 0))
         orders = torch.stack([torch.randperm(channels) for _ in range(steps)])
         orders[:1] = torch.arange(channels)
         self.orders: Tensor
@@ -88,16 +139,24 @@ class FastFlow(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Return latents (B, C, H, W) of maps (B, C, H, W), and the log-determinant (B,)."""
+        if self.normalised:
+            maps = functional.layer_norm(maps, maps.shape[1:])
         total = maps.new_zeros(len(maps))
-        for order, coupling in zip(self.orders, self.couplings, strict=True):
-            maps, log_determinant = coupling(maps[:, order])
+        for step, order in enumerate(self.orders):
+            maps, log_determinant = self.couplings[step](maps[:, order])
             total = total + log_determinant
+            if self.affines:
+                maps, log_determinant = self.affines[step](maps)
+                total = total + log_determinant
         return maps, total
 
     def inverse(self, latents: Tensor) -> Tensor:
-        """Return the maps (B, C, H, W) of which `forward` makes `latents`."""
-        for order, module in zip(reversed(self.orders), reversed(self.couplings), strict=True):
-            latents = cast("AffineCoupling", module).inverse(latents)[:, order.argsort()]
+        """Return the maps (B, C, H, W), normalised where they are, of which `forward` makes `latents`."""
+        for step in reversed(range(len(self.orders))):
+            if self.affines:
+                latents = cast("GlobalAffine", self.affines[step]).inverse(latents)
+            coupling = cast("AffineCoupling", self.couplings[step])
+            latents = coupling.inverse(latents)[:, self.orders[step].argsort()]
         return latents
 
 

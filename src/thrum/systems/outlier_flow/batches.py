@@ -60,26 +60,28 @@ class Batch:
     means: Tensor | None
 
 
-def steps_of(target: NDArray[np.float32], batch_size: int) -> int:
-    """Return how many batches an epoch has: it goes over the target's clips once."""
-    return math.ceil(np.count_nonzero(target == 1) / max(1, batch_size // 2))
+def steps_of(target: NDArray[np.float32], batch_size: int, least: int = 1) -> int:
+    """Return how many batches an epoch has: whole rounds of the target's clips, of `least` batches."""
+    once = math.ceil(np.count_nonzero(target == 1) / max(1, batch_size // 2))
+    return once * math.ceil(least / once)
 
 
 def balanced_rows(
-    target: NDArray[np.float32], batch_size: int, random: np.random.Generator
+    target: NDArray[np.float32], batch_size: int, random: np.random.Generator, least: int = 1
 ) -> Iterator[Rows]:
     """Yield the rows of an epoch's batches, each half target, half pseudo-anomalous (section 4.2).
 
     Pseudo-anomalous clips are drawn in turn until all were drawn once, then all over again.
     """
-    own = random.permutation(np.flatnonzero(target == 1))
     others = random.permutation(np.flatnonzero(target == 0))
-    others = np.resize(others, len(own))
-    steps = steps_of(target, batch_size)
-    for some, strange in zip(
-        np.array_split(own, steps), np.array_split(others, steps), strict=True
-    ):
-        yield np.concatenate([some, strange])
+    once = steps_of(target, batch_size)
+    for turn in range(steps_of(target, batch_size, least) // once):
+        own = random.permutation(np.flatnonzero(target == 1))
+        strange = np.resize(np.roll(others, -turn * len(own)), len(own))
+        for some, beside in zip(
+            np.array_split(own, once), np.array_split(strange, once), strict=True
+        ):
+            yield np.concatenate([some, beside])
 
 
 def training_batch(

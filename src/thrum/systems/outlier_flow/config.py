@@ -32,8 +32,12 @@ class Config:
     machine_head
         g_machine: ``linear`` (section 4.2), or the affine function of the embedding's ``norm`` of the earlier
         Serial-OE (section 2).
-    flow_steps, flow_hidden_ratio
-        Of FastFlow; its authors' for ResNet-18.
+    spectrum
+        ``log``, mel levels in dB, or ``magnitude``, mel-weighted amplitudes, as the authors' earlier
+        Serial-OE has it. The paper says "mel spectrogram"; a linear one is little more than its few loudest
+        bands. Ours.
+    flow_steps, flow_hidden_ratio, flow_kernels, flow_normalised, flow_affine
+        Of FastFlow; its known implementations' for ResNet-18, see there.
     section_weight, flow_weight
         λ_section, which the attributes' loss bears too, and λ_Flow (section 4.2).
     separation
@@ -44,7 +48,13 @@ class Config:
     oe_epochs, oe_learning_rate
         Of the variant without a flow: AdamW's rate rises to this one and falls in one cycle (section 4.2).
     epochs, learning_rate
-        Of the others: a fixed rate (section 4.2). An epoch goes over the target's clips once.
+        Of the others: a fixed rate (section 4.2). An epoch goes over the target's clips once, or several
+        times until there were `least_steps`.
+    least_steps
+        Batches of an epoch, at least: a machine with a dozen clips would get one. The default is what the
+        paper's batches of 64 make of the 1,000 clips that every machine of its data has.
+    weight_decay
+        Of AdamW. The paper does not say; PyTorch's. The authors' earlier Serial-OE takes 0.
     batch_size
         Half of it of the target machine, half pseudo-anomalous (section 4.2).
     mixup_share, mixup_alpha
@@ -69,6 +79,9 @@ class Config:
         The last is the paper's way; its figures are not those of a method that has seen no anomaly.
     chosen_members
         How many ``best_by_test_labels`` keeps (section 4.1).
+    also_by_test_labels
+        Offer that score beside the chosen one, as ``OE/by test labels``, where the clips being scored have
+        labels: for comparison with the published figures, of the same networks.
     """
 
     variant: str = "OE-DFlow"
@@ -78,10 +91,14 @@ class Config:
     window_seconds: float = 0.128
     hop_seconds: float = 0.016
     segment_seconds: float = 5.0
+    spectrum: Literal["log", "magnitude"] = "log"
     width: int = 64
     machine_head: Literal["linear", "norm"] = "linear"
     flow_steps: int = 8
     flow_hidden_ratio: float = 1.0
+    flow_kernels: tuple[int, ...] = (3,)
+    flow_normalised: bool = True
+    flow_affine: bool = True
     section_weight: float = 5.0
     flow_weight: float = 1e-7
     separation: float = 5.0
@@ -90,6 +107,8 @@ class Config:
     oe_learning_rate: float = 1e-3
     epochs: int = 250
     learning_rate: float = 1e-4
+    least_steps: int = 16
+    weight_decay: float = 0.01
     batch_size: int = 128
     mixup_share: float = 0.5
     mixup_alpha: float = 0.2
@@ -99,6 +118,7 @@ class Config:
     targets: tuple[str, ...] = ()
     choice: Literal["all", "machine", "best_by_test_labels"] = "all"
     chosen_members: int = 20
+    also_by_test_labels: bool = False
 
     def __post_init__(self) -> None:
         members_of(self.variant)
@@ -111,6 +131,8 @@ class Config:
             oe_epochs=1,
             epochs=1,
             batch_size=2,
+            least_steps=1,
+            weight_decay=0,
             chosen_members=1,
         )
         require_positive(
@@ -126,6 +148,8 @@ class Config:
             raise ConfigError(f"mixup_share is {self.mixup_share}, wanted 0 to 1")
         if not self.inlier_sizes or min(self.inlier_sizes) < 1:
             raise ConfigError(f"inlier_sizes is {self.inlier_sizes}, wanted numbers from 1 on")
+        if not self.flow_kernels or any(size < 1 or size % 2 == 0 for size in self.flow_kernels):
+            raise ConfigError(f"flow_kernels is {self.flow_kernels}, wanted odd numbers from 1 on")
         if not self.inlier_data:
             raise ConfigError(
                 "inlier_data is empty, wanted some of 'source', 'pseudo-target', 'both'"

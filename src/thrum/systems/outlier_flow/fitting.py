@@ -30,7 +30,7 @@ from thrum.systems.outlier_flow.roles import (
     values_of,
 )
 from thrum.systems.outlier_flow.variants import VARIANTS
-from thrum.training import train
+from thrum.training import epoch_seed, train
 from thrum.types import Clip, Progress
 
 _log = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ def fit_network(
     """Train a network, on the device that it and its inputs are on; return the loss of each epoch.
 
     OneCycleLR with AdamW for the variant without a flow, a fixed rate for the others (section 4.2).
+    Afterwards the running means of its batch norms are taken anew, from batches of unmixed clips: those of a
+    short training lag behind, and mixed clips vary less than those that are scored.
 
     Parameters
     ----------
@@ -109,16 +111,20 @@ def fit_network(
     cycle = network.flow is None
     epochs = config.oe_epochs if cycle else config.epochs
     rate = config.oe_learning_rate if cycle else config.learning_rate
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
-    steps = steps_of(labels.target, config.batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
+    steps = steps_of(labels.target, config.batch_size, config.least_steps)
+    mean, variance = spectrograms.usual
+    network.standardise_by(mean, variance)
     scheduler = (
         torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
         if cycle
         else None
     )
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[Batch]:
-        for rows in balanced_rows(labels.target, config.batch_size, random):
+    def batches(
+        epoch: int, random: np.random.Generator, config: Config = config
+    ) -> Iterator[Batch]:
+        for rows in balanced_rows(labels.target, config.batch_size, random, config.least_steps):
             yield training_batch(spectrograms, labels, rows, config, random)
 
     trained = replace(  # what is done with the network afterwards plays no part in it
@@ -130,8 +136,9 @@ def fit_network(
         targets=(),
         choice="all",
         chosen_members=1,
+        also_by_test_labels=False,
     )
-    return train(
+    losses = train(
         network,
         batches=batches,
         loss_of=network.loss,
@@ -144,3 +151,11 @@ def fit_network(
         progress=progress,
         stage=stage,
     )
+    unmixed = batches(
+        epochs,
+        np.random.default_rng(epoch_seed(seed, epochs)),
+        replace(config, mixup_share=0.0),
+    )
+    standardised = (network.standardised(batch.levels) for batch in unmixed)
+    torch.optim.swa_utils.update_bn(standardised, network.extractor)
+    return losses

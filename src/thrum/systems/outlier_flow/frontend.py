@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,9 +31,8 @@ OVERLAP = 4
 class MelAndPower(Embedder):
     """Mel levels in dB of the waveform standardised to mean 0 and variance 1; last, the power above 4 kHz.
 
-    The paper says "mel spectrogram"; here it is logarithmic, as a linear one is little more than its few
-    loudest bands. The high-pass filter is laid on the power spectrum: its gain rises as a straight line from
-    `STOP_HZ` to `PASS_HZ`.
+    With `Config.spectrum` ``magnitude``, mel-weighted amplitudes instead of levels. The high-pass filter is
+    laid on the power spectrum: its gain rises as a straight line from `STOP_HZ` to `PASS_HZ`.
 
     Parameters
     ----------
@@ -59,13 +59,16 @@ class MelAndPower(Embedder):
         )
         bins_hz = torch.linspace(0, self.sample_rate / 2, samples // 2 + 1)
         self._high_pass = ((bins_hz - STOP_HZ) / (PASS_HZ - STOP_HZ)).clamp(0, 1).square()
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "bands": config.mel_bands,
             "low_hz": config.low_hz,
             "high_hz": config.high_hz,
             "window": samples,
             "hop": self._hop,
         }
+        self._magnitude = config.spectrum == "magnitude"
+        if self._magnitude:  # said only where it is so: what is stored of levels stays valid
+            self._settings["spectrum"] = config.spectrum
 
     @torch.inference_mode()
     def frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,6 +83,9 @@ class MelAndPower(Embedder):
         levels = decibels(
             torch.cat([power @ self._filterbank, above], dim=-1), floor=sys.float_info.epsilon
         )
+        if self._magnitude:
+            amplitudes = power.sqrt() @ self._filterbank
+            levels = torch.cat([amplitudes, levels[..., -1:]], dim=-1)
         return levels, self._times(levels, first_seconds=0.0)
 
     @property
@@ -157,6 +163,18 @@ class Spectrograms:
         """Return where a random segment of each clip begins."""
         latest = np.maximum(0, self.lengths[rows] - self.segment_frames)
         return np.asarray(random.integers(0, latest + 1))
+
+    @cached_property
+    def usual(self) -> tuple[float, float]:
+        """Mean and variance of all values of all clips, for `network` to standardise by."""
+        count, total, squares = 0, 0.0, 0.0
+        for clip in self.clips:
+            levels = np.asarray(self._store.frames(clip), np.float64)[:, : self.bands]
+            count += levels.size
+            total += float(levels.sum())
+            squares += float(np.square(levels).sum())
+        mean = total / count
+        return mean, max(squares / count - mean**2, 0.0)
 
     def fingerprint(self) -> str:
         """Return what tells these clips from others: names, attributes, lengths and some frames."""

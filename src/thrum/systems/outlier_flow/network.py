@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from thrum.losses.flow_nll import FlowNLL, latent_surprise
 from thrum.losses.outlier_exposure import OutlierExposure
@@ -42,7 +43,8 @@ class OutlierFlowNetwork(nn.Module):
     """From segments to embeddings, to latents and to the loss of eq. 5.
 
     The maps go to the flow as they are, and its loss goes on to the feature extractor, which learns with it
-    (section 3). Spectrograms are first brought to mean 0 and variance 1 over all that was trained on.
+    (section 3). Spectrograms are first brought to mean 0 and variance 1 over all that was trained on, by
+    statistics that stay as they were set: those of mixed batches are not those of clips as they are scored.
 
     Parameters
     ----------
@@ -63,7 +65,14 @@ class OutlierFlowNetwork(nn.Module):
             OutlierExposure(size, shape.classes) if shape.classes and not shape.sections else None
         )
         self.flow = (
-            FastFlow(size, steps=config.flow_steps, hidden_ratio=config.flow_hidden_ratio)
+            FastFlow(
+                size,
+                steps=config.flow_steps,
+                hidden_ratio=config.flow_hidden_ratio,
+                kernels=config.flow_kernels,
+                normalised=config.flow_normalised,
+                affine=config.flow_affine,
+            )
             if variant.flow
             else None
         )
@@ -74,8 +83,22 @@ class OutlierFlowNetwork(nn.Module):
 
     def maps(self, levels: Tensor) -> Tensor:
         """Return the maps (B, C, H, W) of segments (B, F, T)."""
-        standardised = self.standardise(levels.reshape(len(levels), 1, -1)).reshape(levels.shape)
-        return self.extractor.maps(standardised)
+        return self.extractor.maps(self.standardised(levels))
+
+    def standardise_by(self, mean: float, variance: float) -> None:
+        """Set the mean and variance of all values that spectrograms are brought to 0 and 1 by."""
+        held = self.standardise
+        if held.running_mean is not None and held.running_var is not None:  # for mypy
+            held.running_mean.fill_(mean)
+            held.running_var.fill_(variance)
+
+    def standardised(self, levels: Tensor) -> Tensor:
+        """Return segments (B, F, T) by the mean and variance that `standardise` holds."""
+        held = self.standardise
+        flat = levels.reshape(len(levels), 1, -1)
+        return functional.batch_norm(flat, held.running_mean, held.running_var).reshape(
+            levels.shape
+        )
 
     def loss(self, batch: Batch) -> Tensor:
         """Return eq. 1, with eq. 8 for eq. 3 where attributes are learnt, and the flow's part (eq. 5)."""

@@ -31,9 +31,11 @@ from thrum.systems.outlier_flow.fitting import conditions_for
 from thrum.systems.outlier_flow.frontend import Spectrograms
 from thrum.systems.outlier_flow.learnt import Learnt
 from thrum.systems.outlier_flow.roles import MachineKey, require_two_clips, targets_of
-from thrum.systems.outlier_flow.variants import members_of
+from thrum.systems.outlier_flow.variants import ENSEMBLES, VARIANTS, members_of
 from thrum.training import device_of
 from thrum.types import Clip, Scores, rows_by_machine
+
+BY_LABELS = "by test labels"
 
 _log = logging.getLogger(__name__)
 
@@ -96,15 +98,24 @@ class OutlierFlow(System):
         self._require_learnt(clips)
         rows = rows_by_machine(clips)
         machines = self._members(clips, rows) if clips else {}
-        enters = self._enters
-        if self.config.choice == "best_by_test_labels":
+        enters, by_labels = self._enters, self.config.choice == "best_by_test_labels"
+        columns = {self.config.variant: np.zeros(len(clips))}
+        labelled = {clip.label for clip in clips} >= {"normal", "anomaly"}
+        if by_labels or (self.config.also_by_test_labels and labelled):
             of = {key: [clips[row] for row in own] for key, own in rows.items()}
             best = best_by_test_labels(machines, of, count=self.config.chosen_members)
 
-            def enters(variant: str, member: str) -> bool:
+            def are_best(variant: str, member: str) -> bool:
                 return member in best[variant]
 
-        columns = {self.config.variant: np.zeros(len(clips))}
+            if by_labels:
+                enters = are_best
+            else:
+                for key, variants in machines.items():
+                    for name, pair in columns_of(variants, are_best).items():
+                        if name in (*VARIANTS, *ENSEMBLES):
+                            column = columns.setdefault(f"{name}/{BY_LABELS}", np.zeros(len(clips)))
+                            column[rows[key]] = pair.new
         for key, variants in machines.items():
             for name, pair in columns_of(variants, enters).items():
                 columns.setdefault(name, np.zeros(len(clips)))[rows[key]] = pair.new
