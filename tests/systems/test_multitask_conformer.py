@@ -97,6 +97,27 @@ def test_the_small_form_differs_in_size_and_length_alone() -> None:
     assert replace(small, **told) == Config()
 
 
+def test_the_papers_optimiser_anew_in_each_stage(
+    sound: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, object]] = []
+
+    def watched(network: torch.nn.Module, **settings: object) -> list[float]:
+        given.append(settings)
+        network.eval()
+        return []
+
+    monkeypatch.setattr("thrum.systems.multitask_conformer.fitting.train", watched)
+    defaults = Config()
+    fit(sound, replace(QUICK, inlier_epochs=defaults.inlier_epochs, epochs=defaults.epochs))
+    for settings, epochs in zip(given, (80, 40) * 2, strict=True):
+        assert settings["epochs"] == epochs
+        optimizer = settings["optimizer"]
+        assert type(optimizer) is torch.optim.Adam
+        assert optimizer.param_groups[0]["lr"] == 1e-3
+        assert "scheduler" not in settings
+
+
 def test_batches_hold_equally_many_of_every_machine_id() -> None:
     labels = np.repeat([0, 1, 2, 3, 4, 5, 6], [9, 4, 5, 1, 2, 8, 9])
     random = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from thrum.errors import ConfigError, DataError, NotFittedError, StorageError, W
 from thrum.evaluation.table import results_of, summary
 from thrum.systems.base import create_system, load_system
 from thrum.systems.self_supervised import Config, SelfSupervised
-from thrum.systems.self_supervised.fitting import UNKNOWN, Loss, attribute_classes, balanced_batches
+from thrum.systems.self_supervised.fitting import UNKNOWN, AttributeValues, Loss, balanced_batches
 from thrum.systems.self_supervised.inputs import Inputs, interpolated
 from thrum.systems.self_supervised.network import SectionClassifier, Sizes
 from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
@@ -172,7 +172,8 @@ def clip(machine: str, **attributes: str) -> Clip:
     return Clip(Path("a.wav"), machine, "section_00", "train", attributes=attributes)
 
 
-def test_attribute_classes_are_combinations_within_a_machine_type() -> None:
+def test_attributes_are_values_within_a_machine_type() -> None:
+    """Not combinations: of ToyTrain's the paper counts 23, which are values, of 44 combinations."""
     clips = [
         clip("fan", speed="1", load="2"),
         clip("fan", load="2", speed="1"),
@@ -180,11 +181,16 @@ def test_attribute_classes_are_combinations_within_a_machine_type() -> None:
         clip("valve", speed="1", load="2"),
         clip("valve"),
     ]
-    count, classes = attribute_classes(clips)
-    assert count == 3
-    assert classes[0] == classes[1]
-    assert len({*classes[:4].tolist()}) == 3
-    assert classes[4] == UNKNOWN
+    found = AttributeValues.of(clips)
+    assert found.sizes == (2, 1, 1, 1)  # the fan's load and speed, the valve's
+    missing = UNKNOWN
+    assert found.values.tolist() == [
+        [0, 0, missing, missing],
+        [0, 0, missing, missing],
+        [1, 0, missing, missing],
+        [missing, missing, 0, 0],
+        [missing] * 4,
+    ]
 
 
 def test_clips_without_attributes_take_no_part_in_the_auxiliary_loss() -> None:
@@ -193,22 +199,73 @@ def test_clips_without_attributes_take_no_part_in_the_auxiliary_loss() -> None:
     network = SectionClassifier(sizes, replace(QUICK, features=("logmel",))).eval()
     inputs = {"logmel": torch.randn(4, 4, 20)}
     sections = torch.tensor([0, 0, 1, 1])
-    known = torch.tensor([0, UNKNOWN, 2, UNKNOWN])
-    loss = Loss(network, QUICK)
+    # Of two attributes, of two values and of one: the second tells nothing.
+    known = torch.tensor([[0, 0], [UNKNOWN, 0], [1, UNKNOWN], [UNKNOWN, UNKNOWN]])
+    loss = Loss(network, QUICK, (2, 1))
     embeddings = network(inputs)
     section_logits, attribute_logits = network.logits(embeddings)
     assert attribute_logits is not None
     wanted = (
         torch.nn.functional.cross_entropy(section_logits, sections)
         + loss.triplet(embeddings, sections)
-        + torch.nn.functional.cross_entropy(attribute_logits[[0, 2]], known[[0, 2]])
+        + torch.nn.functional.cross_entropy(attribute_logits[[0, 2], :2], known[[0, 2], 0])
     )
     torch.testing.assert_close(loss((inputs, sections, known)), wanted)
-    nothing_known = loss((inputs, sections, torch.full((4,), UNKNOWN)))
+    nothing_known = loss((inputs, sections, torch.full((4, 2), UNKNOWN)))
     assert torch.isfinite(nothing_known)
     nothing_known.backward()
     assert network.attribute_head is not None
     assert network.attribute_head.weight.grad is None
+
+
+def test_each_attribute_has_a_softmax_of_its_own() -> None:
+    """Two attributes at once: the loss is the mean over both, each over its own values alone."""
+    torch.manual_seed(0)
+    sizes = Sizes(("logmel",), bands=4, wav2vec2=0, sections=2, attributes=5)
+    network = SectionClassifier(sizes, replace(QUICK, features=("logmel",))).eval()
+    inputs = {"logmel": torch.randn(4, 4, 20)}
+    sections = torch.tensor([0, 0, 1, 1])
+    first, second = torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 1, UNKNOWN])
+    found = Loss(network, QUICK, (2, 3))((inputs, sections, torch.stack([first, second], dim=1)))
+    without = Loss(network, QUICK, (2, 3))((inputs, sections, torch.full((4, 2), UNKNOWN)))
+    logits = network.logits(network(inputs))[1].log_softmax(dim=1)
+    shares = [
+        torch.nn.functional.log_softmax(part, dim=1) for part in (logits[:, :2], logits[:, 2:])
+    ]
+    own = [shares[0][row, first[row]] for row in range(4)]
+    own += [shares[1][row, second[row]] for row in range(3)]
+    torch.testing.assert_close(found - without, -torch.stack(own).mean())
+
+
+def test_a_value_that_training_lacks_is_scored_all_the_same(
+    fitted: SelfSupervised, sound: Dataset
+) -> None:
+    """Heads classify in training alone; the published 2022 test lists hold values that training lacks."""
+    test = list(sound.where(split="test"))
+    foreign = [replace(clip, attributes={"speed": "never heard"}) for clip in test]
+    assert same(fitted.score(foreign), fitted.score(test))
+
+
+def test_the_papers_optimiser_without_a_schedule(
+    sound: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):  # noqa: N818
+        pass
+
+    given: dict[str, object] = {}
+
+    def watched(*_: object, **settings: object) -> None:
+        given.update(settings)
+        raise Seen
+
+    monkeypatch.setattr("thrum.systems.self_supervised.fitting.train", watched)
+    with pytest.raises(Seen):
+        fit(sound, replace(QUICK, epochs=Config().epochs, learning_rate=Config().learning_rate))
+    optimizer = given["optimizer"]
+    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.param_groups[0]["lr"] == 2e-4
+    assert "scheduler" not in given
+    assert given["epochs"] == 100
 
 
 def test_it_hears_what_is_wrong(fitted: SelfSupervised, sound: Dataset) -> None:

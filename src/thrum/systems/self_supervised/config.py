@@ -27,7 +27,7 @@ class Config:
         A folder in transformers' format (``config.json``, ``model.safetensors``), for instance one that
         ``thrum fine-tune`` wrote. None takes the base model that ``thrum weights fetch`` stored.
     auxiliary
-        Also classify the attributes of each clip (eq. 5); clips without any do not take part.
+        Also classify the value of each attribute of each clip (eq. 5); clips without any do not take part.
     score
         What the system acts on: the ``posterior`` (eq. 6) or the ``distance`` (eq. 7). Both are computed.
     neighbours

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,22 +21,46 @@ from thrum.training import train
 from thrum.types import Clip, Progress
 
 UNKNOWN = -100
-"""The attribute class of a clip without attributes: it takes no part in the auxiliary loss."""
+"""The value of an attribute that a clip does not have: it takes no part in the auxiliary loss."""
 
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]
-"""Inputs, sections (B,), attribute classes (B,)."""
+"""Inputs, sections (B,), attribute values (B, A)."""
 
 
-def attribute_classes(clips: Sequence[Clip]) -> tuple[int, NDArray[np.int64]]:
-    """Return how many classes of attributes there are, and that of each clip (N,).
+@dataclass(frozen=True)
+class AttributeValues:
+    """What is classified of clips beside their section: the value of each attribute of a machine type.
 
-    The paper counts classes for each machine type and does not define them: here each combination of
-    all attributes that occurs at a machine type is one. Clips without attributes are `UNKNOWN`.
+    The paper's counts of classes (fan 12, ToyTrain 23, valve 15) are those of the values that occur at a
+    machine type, not of their combinations. Values of one attribute exclude each other, those of two do
+    not: so each of A attributes has a softmax of its own.
+
+    Parameters
+    ----------
+    sizes
+        How many values each has. One with a single value is classified by nobody.
+    values
+        The value (N, A) of each clip, from 0 on within its attribute; `UNKNOWN` for attributes of other
+        machine types and those that a clip lacks.
     """
-    keys = [(clip.machine, tuple(sorted(clip.attributes.items()))) for clip in clips]
-    classes = sorted({key for key in keys if key[1]})
-    numbers = {key: number for number, key in enumerate(classes)}
-    return len(classes), np.array([numbers.get(key, UNKNOWN) for key in keys], dtype=np.int64)
+
+    sizes: tuple[int, ...]
+    values: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip]) -> Self:
+        """Return the attributes of clips."""
+        occurring: dict[tuple[str, str], set[str]] = {}
+        for clip in clips:
+            for name, value in clip.attributes.items():
+                occurring.setdefault((clip.machine, name), set()).add(value)
+        values = np.full((len(clips), len(occurring)), UNKNOWN, dtype=np.int64)
+        for column, ((machine, name), known) in enumerate(sorted(occurring.items())):
+            numbers = {value: number for number, value in enumerate(sorted(known))}
+            for row, clip in enumerate(clips):
+                if clip.machine == machine and name in clip.attributes:
+                    values[row, column] = numbers[clip.attributes[name]]
+        return cls(tuple(len(known) for _, known in sorted(occurring.items())), values)
 
 
 def balanced_batches(
@@ -74,10 +99,21 @@ def _groups(
 
 
 class Loss:
-    """Eq. 5: cross-entropy of sections, batch-hard triplets of embeddings, attributes where known."""
+    """Eq. 5: cross-entropy of sections, batch-hard triplets of embeddings, attributes where known.
 
-    def __init__(self, network: SectionClassifier, config: Config) -> None:
+    The third term is the mean over all that is known of the batch's clips, an attribute of a clip each.
+
+    Parameters
+    ----------
+    sizes
+        How many values each attribute has.
+    """
+
+    def __init__(
+        self, network: SectionClassifier, config: Config, sizes: Sequence[int] = ()
+    ) -> None:
         self.network = network
+        self.sizes = sizes
         self.triplet = BatchHardTriplet(margin=config.triplet_margin)
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -87,18 +123,29 @@ class Loss:
         section_logits, attribute_logits = self.network.logits(embeddings)
         loss: Tensor = functional.cross_entropy(section_logits, sections)
         loss = loss + self.triplet(embeddings, sections)
-        if attribute_logits is not None and bool((attributes != UNKNOWN).any()):
-            loss = loss + functional.cross_entropy(
-                attribute_logits, attributes, ignore_index=UNKNOWN
-            )
+        if attribute_logits is not None:
+            loss = loss + self._of_attributes(attribute_logits, attributes)
         return loss
+
+    def _of_attributes(self, logits: Tensor, attributes: Tensor) -> Tensor:
+        """Return the loss of all values' logits (B, V), attribute by attribute; 0 where none is known."""
+        parts = [
+            functional.cross_entropy(of_one, values, ignore_index=UNKNOWN, reduction="none")
+            for of_one, values, size in zip(
+                torch.split(logits, list(self.sizes), dim=1), attributes.T, self.sizes, strict=True
+            )
+            if size > 1
+        ]
+        several = [column for column, size in enumerate(self.sizes) if size > 1]
+        known = int((attributes[:, several] != UNKNOWN).sum())
+        return torch.stack(parts).sum() / known if known else logits.new_zeros(())
 
 
 def fit_network(
     network: SectionClassifier,
     inputs: Inputs,
     sections: NDArray[np.int64],
-    attributes: NDArray[np.int64],
+    attributes: AttributeValues,
     config: Config,
     *,
     seed: int,
@@ -110,7 +157,7 @@ def fit_network(
     Parameters
     ----------
     sections, attributes
-        The classes (N,) of each clip of `inputs`.
+        The class (N,) of each clip of `inputs`, and what is known of it beside.
     checkpoint
         A file to resume from; that of other clips, settings or seed is not used.
     """
@@ -131,7 +178,7 @@ def fit_network(
             starts = random.integers(0, spare + 1)
             targets = [
                 torch.from_numpy(labels[rows]).to(inputs.device)
-                for labels in (sections, attributes)
+                for labels in (sections, attributes.values)
             ]
             yield inputs.batch(rows.tolist(), starts.tolist(), length), targets[0], targets[1]
 
@@ -139,7 +186,7 @@ def fit_network(
     return train(
         network,
         batches=batches,
-        loss_of=Loss(network, config),
+        loss_of=Loss(network, config, attributes.sizes),
         optimizer=torch.optim.Adam(network.parameters(), lr=config.learning_rate),
         epochs=config.epochs,
         seed=seed,

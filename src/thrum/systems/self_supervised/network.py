@@ -29,7 +29,7 @@ class Sizes:
     sections
         How many section IDs there are, over all machines.
     attributes
-        How many classes of attributes; 0 where none is known or wanted.
+        How many values the attributes have, all together; 0 where none is known or wanted.
     """
 
     features: tuple[str, ...]
@@ -88,7 +88,7 @@ class SectionClassifier(nn.Module):
         return cast("Tensor", self.tdnn(channels))
 
     def logits(self, embeddings: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits of sections (B, K) and of attributes (B, A) from embeddings (B, E)."""
+        """Return the logits of sections (B, K) and of attributes' values (B, V) from embeddings (B, E)."""
         hidden = self.hidden(embeddings)
         attributes = None if self.attribute_head is None else self.attribute_head(hidden)
         return self.section_head(hidden), attributes

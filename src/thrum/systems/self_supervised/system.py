@@ -21,7 +21,7 @@ from thrum.evaluation.report import EmbeddingMaps
 from thrum.systems.base import System
 from thrum.systems.confirmed import Confirmed
 from thrum.systems.self_supervised.config import Config
-from thrum.systems.self_supervised.fitting import attribute_classes, fit_network
+from thrum.systems.self_supervised.fitting import AttributeValues, fit_network
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.systems.self_supervised.network import SectionClassifier, Sizes
 from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
@@ -68,15 +68,15 @@ class SelfSupervised(System):
             Wav2Vec2Features.load(self.config.wav2vec2) if "wav2vec2" in features else None
         )
         with self._inputs(ordered, features) as inputs:
-            count, attributes = attribute_classes(ordered)
-            if self.config.auxiliary and count == 0:
-                _log.warning("no clip has attributes: training goes without the auxiliary loss")
+            attributes = AttributeValues.of(ordered)
+            if self.config.auxiliary and max(attributes.sizes, default=0) < 2:
+                _log.warning("no attribute varies: training goes without the auxiliary loss")
             self.sizes_ = Sizes(
                 features,
                 inputs.bands,
                 self.wav2vec2_.embedding_size if self.wav2vec2_ else 0,
                 len(groups),
-                count if self.config.auxiliary else 0,
+                sum(attributes.sizes) if self.config.auxiliary else 0,
             )
             torch.manual_seed(self.seed)
             network = SectionClassifier(self.sizes_, self.config).to(inputs.device)
