@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from privacy.invented import material
 from thrum.embedders.logmel import LogMel
@@ -43,6 +44,14 @@ def test_decoded_sound_has_the_spectrum_that_was_decoded() -> None:
 )
 def test_figures_are_said_in_words(measure: str, value: float, words: str) -> None:
     assert told(Finding("a", "q", "server", measure, value, None, None, 0.1, 2, "")) == words
+
+
+def test_the_auc_is_that_of_scikit_learn_with_ties_too() -> None:
+    random = np.random.default_rng(0)
+    truth, guess = random.random(200) < 0.3, random.integers(0, 9, 200)
+
+    assert auc(truth, guess) == pytest.approx(roc_auc_score(truth, guess), abs=1e-12)
+    assert np.isnan(auc(np.ones(3, bool), guess[:3]))
 
 
 def test_what_was_not_measured_has_no_leak_and_says_why() -> None:

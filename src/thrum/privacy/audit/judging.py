@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 Values = NDArray[Any]
 Metric = Callable[[Values, Values], float]
@@ -134,7 +134,11 @@ def auc(truth: Values, guess: Values) -> float:
     """Return the area under the ROC curve; NaN where all are alike."""
     if truth.all() or not truth.any():
         return float("nan")
-    return float(roc_auc_score(truth, guess))
+    positive = np.asarray(truth, bool)
+    ranks = rankdata(guess)
+    count = int(positive.sum())
+    above = float(ranks[positive].sum()) - count * (count + 1) / 2
+    return above / (count * (len(positive) - count))
 
 
 def found_at(false_positives: float) -> Metric:
