@@ -12,6 +12,7 @@ import torch
 import machines
 from thrum import audio
 from thrum import config as configs
+from thrum.bench.tables import load_table
 from thrum.datasets import open_dataset
 from thrum.errors import ConfigError, DataError, NotFittedError, StorageError, WeightsError
 from thrum.evaluation.table import results_of, summary
@@ -21,6 +22,7 @@ from thrum.systems.self_supervised.fitting import UNKNOWN, AttributeValues, Loss
 from thrum.systems.self_supervised.inputs import Inputs, interpolated
 from thrum.systems.self_supervised.network import SectionClassifier, Sizes
 from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
+from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features
 from thrum.types import Clip, Dataset, Scores
 
 QUICK = Config(
@@ -126,6 +128,31 @@ def test_the_six_experiments_are_those_of_table_one() -> None:
         (every, True, "posterior"),
         (every, True, "distance"),
     ]
+    assert [c.fine_tuned for c in found] == [False, False, True, True, True, True]
+
+
+def test_the_papers_tables_run_its_experiments() -> None:
+    """Of every table, the features, the loss, the fine-tuning and the score of each row."""
+    every = ("logmel", "tgram", "wav2vec2")
+    experiments = {
+        "experiment-1": (("logmel",), False, False),
+        "experiment-2": (("logmel", "tgram"), False, False),
+        "experiment-3": (("logmel", "wav2vec2"), False, True),
+        "experiment-4": (every, False, True),
+        "experiment-5": (every, True, True),
+    }
+    held = {3: "1234", 4: "45", 5: "5", 6: "5"}
+    for number, names in held.items():
+        runs = load_table(f"self-supervised/table{number}").runs
+        own = {name: run for name, run in runs.items() if name.startswith("experiment")}
+        assert list(own) == [f"experiment-{name}" for name in names]
+        for name, run in own.items():
+            assert run.system == "self-supervised"
+            config = configs.from_mapping(Config, dict(run.settings), where=name)
+            wanted = experiments[name]
+            assert (config.features, config.auxiliary, config.fine_tuned) == wanted
+            told = {"features": wanted[0], "auxiliary": wanted[1], "fine_tuned": wanted[2]}
+            assert config == Config(**told)
 
 
 def test_equation_6_is_the_log_odds_of_the_own_section() -> None:
@@ -394,6 +421,32 @@ def test_rows_of_features_are_log_mel_alone_and_it_is_said(
         fit(arrays, replace(QUICK, features=("tgram",)))
 
 
+def test_fine_tuning_is_a_step_of_the_run(sound: Dataset, wav2vec2: Path, tmp_path: Path) -> None:
+    from thrum.systems.self_supervised.config import FineTuning
+
+    config = replace(
+        QUICK,
+        features=("wav2vec2",),
+        wav2vec2=wav2vec2,
+        fine_tuned=True,
+        fine_tuning=FineTuning(epochs=1, learning_rate=3e-3, crop_seconds=0.5),
+        epochs=1,
+    )
+    stages: list[str] = []
+    system = fit(
+        sound, config, folder=tmp_path / "work", progress=lambda stage, *_: stages.append(stage)
+    )
+    assert "fine-tuning wav2vec 2.0" in stages
+    assert system.wav2vec2_ is not None
+    before = Wav2Vec2Features.load(wav2vec2)
+    assert system.wav2vec2_.settings != before.settings
+    system.save(tmp_path)
+    test = sound.where(split="test")
+    assert same(load_system(tmp_path, device="cpu").score(test), system.score(test))
+    with pytest.raises(ConfigError, match="fine_tuned wants wav2vec 2.0"):
+        Config(fine_tuned=True)
+
+
 @pytest.mark.parametrize(
     "features", [("tgram",), ("wav2vec2",), ("logmel", "wav2vec2"), ("logmel", "tgram", "wav2vec2")]
 )
@@ -445,7 +498,8 @@ def test_a_stretch_goes_on_at_the_beginning_of_a_short_clip(sound: Dataset, tmp_
 def test_fine_tuning_learns_and_is_what_the_system_then_uses(
     sound: Dataset, wav2vec2: Path, tmp_path: Path
 ) -> None:
-    from thrum.systems.self_supervised.fine_tuning import FineTuning, fine_tune
+    from thrum.systems.self_supervised.config import FineTuning
+    from thrum.systems.self_supervised.fine_tuning import fine_tune
     from thrum.systems.self_supervised.wav2vec2 import read_network
 
     settings = FineTuning(epochs=4, learning_rate=3e-3, batch_size=8, crop_seconds=0.5)
@@ -470,7 +524,7 @@ def test_fine_tuning_learns_and_is_what_the_system_then_uses(
     ],
 )
 def test_fine_tuning_refuses_what_cannot_be(setting: dict[str, float], said: str) -> None:
-    from thrum.systems.self_supervised.fine_tuning import FineTuning
+    from thrum.systems.self_supervised.config import FineTuning
 
     with pytest.raises(ConfigError, match=said):
         FineTuning(**setting)

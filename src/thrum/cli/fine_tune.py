@@ -52,7 +52,7 @@ def fine_tune(
 ) -> None:
     """Fine-tune wav2vec 2.0 on normal machine sound, for thrum train --set wav2vec2=FOLDER."""
     from thrum import config as configs
-    from thrum.systems.self_supervised.fine_tuning import FineTuning
+    from thrum.systems.self_supervised.config import FineTuning
     from thrum.systems.self_supervised.fine_tuning import fine_tune as run
 
     check_out(out, resume=resume)

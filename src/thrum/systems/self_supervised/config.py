@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,32 @@ from thrum.config import require_at_least, require_positive
 from thrum.errors import ConfigError
 
 Feature = Literal["logmel", "tgram", "wav2vec2"]
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of fine-tuning; the paper says that it is done and not how: all are ours.
+
+    Parameters
+    ----------
+    epochs
+        Few: there are some thousand clips, and the task is easy.
+    learning_rate
+        Of Adam; that of Baevski et al. for fine-tuning on 960 h.
+    batch_size
+        Clips.
+    crop_seconds
+        How much of a clip one input covers, at a random place: attention needs the square of it.
+    """
+
+    epochs: int = 10
+    learning_rate: float = 3e-5
+    batch_size: int = 16
+    crop_seconds: float = 4.0
+
+    def __post_init__(self) -> None:
+        require_at_least(self, epochs=1, batch_size=1)
+        require_positive(self, "learning_rate", "crop_seconds")
 
 
 @dataclass(frozen=True)
@@ -26,6 +52,10 @@ class Config:
     wav2vec2
         A folder in transformers' format (``config.json``, ``model.safetensors``), for instance one that
         ``thrum fine-tune`` wrote. None takes the base model that ``thrum weights fetch`` stored.
+    fine_tuned, fine_tuning
+        First fine-tune these weights on the training clips, and how, as the paper does (section II-A). Not
+        the default: it costs hours without a GPU, and weights that ``thrum fine-tune`` wrote have been
+        through it.
     auxiliary
         Also classify the value of each attribute of each clip (eq. 5); clips without any do not take part.
     score
@@ -49,6 +79,8 @@ class Config:
 
     features: tuple[Feature, ...] = ("logmel", "tgram")
     wav2vec2: Path | None = None
+    fine_tuned: bool = False
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
     auxiliary: bool = True
     score: Literal["posterior", "distance"] = "distance"
     neighbours: int = 1
@@ -77,6 +109,10 @@ class Config:
             epochs=1,
         )
         require_positive(self, "learning_rate", "crop_seconds")
+        if self.fine_tuned and "wav2vec2" not in self.features:
+            raise ConfigError(
+                "fine_tuned wants wav2vec 2.0, but features do not hold 'wav2vec2': add it there"
+            )
         if self.wav2vec2 is not None and "wav2vec2" not in self.features:
             raise ConfigError(
                 "wav2vec2 names a folder of weights, but features do not hold 'wav2vec2': add it there"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,38 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thrum import storage
-from thrum.config import require_at_least, require_positive
 from thrum.errors import DataError
+from thrum.systems.self_supervised.config import FineTuning
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features, normalised, write_network
 from thrum.training import device_of, train
 from thrum.types import Clip, Progress, group_by_machine
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """Settings of fine-tuning; the paper says that it is done and not how: all are ours.
-
-    Parameters
-    ----------
-    epochs
-        Few: there are some thousand clips, and the task is easy.
-    learning_rate
-        Of Adam; that of Baevski et al. for fine-tuning on 960 h.
-    batch_size
-        Clips.
-    crop_seconds
-        How much of a clip one input covers, at a random place: attention needs the square of it.
-    """
-
-    epochs: int = 10
-    learning_rate: float = 3e-5
-    batch_size: int = 16
-    crop_seconds: float = 4.0
-
-    def __post_init__(self) -> None:
-        require_at_least(self, epochs=1, batch_size=1)
-        require_positive(self, "learning_rate", "crop_seconds")
 
 
 class _Classifier(nn.Module):

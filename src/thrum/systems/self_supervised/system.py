@@ -21,6 +21,7 @@ from thrum.evaluation.report import EmbeddingMaps
 from thrum.systems.base import System
 from thrum.systems.confirmed import Confirmed
 from thrum.systems.self_supervised.config import Config
+from thrum.systems.self_supervised.fine_tuning import fine_tune
 from thrum.systems.self_supervised.fitting import AttributeValues, fit_network
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.systems.self_supervised.network import SectionClassifier, Sizes
@@ -64,9 +65,7 @@ class SelfSupervised(System):
             )
         sections = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
         features = self._possible_features(ordered)
-        self.wav2vec2_ = (
-            Wav2Vec2Features.load(self.config.wav2vec2) if "wav2vec2" in features else None
-        )
+        self.wav2vec2_ = self._pretrained(ordered) if "wav2vec2" in features else None
         with self._inputs(ordered, features) as inputs:
             attributes = AttributeValues.of(ordered)
             if self.config.auxiliary and max(attributes.sizes, default=0) < 2:
@@ -214,6 +213,23 @@ class SelfSupervised(System):
     def _embeddings(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
         with self._inputs(clips, self.sizes_.features) as inputs:
             return self._embedded(inputs)[0]
+
+    def _pretrained(self, clips: Sequence[Clip]) -> Wav2Vec2Features:
+        """Return wav2vec 2.0 as it is stored, or fine-tuned on the training clips."""
+        if not self.config.fine_tuned:
+            return Wav2Vec2Features.load(self.config.wav2vec2)
+        with TemporaryDirectory(prefix="thrum-") as temporary:
+            folder = (self.folder or Path(temporary)) / "fine_tuned"
+            fine_tune(
+                clips,
+                folder,
+                weights=self.config.wav2vec2,
+                config=self.config.fine_tuning,
+                seed=self.seed,
+                device=self.device,
+                progress=self.progress,
+            )
+            return Wav2Vec2Features.load(folder)
 
     def _possible_features(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Return the features wanted, less those that need a waveform where there is none."""
