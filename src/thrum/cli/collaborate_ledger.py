@@ -10,6 +10,9 @@ import typer
 from thrum.cli import console
 from thrum.cli.options import Json
 
+WIDEST = 44
+"""Characters of what a line is of, in the table; --json has all."""
+
 
 def ledger(
     site: Annotated[
@@ -61,19 +64,20 @@ def ledger(
         [
             entry.time,
             entry.what,
-            entry.detail if len(entry.detail) <= 90 else f"{entry.detail[:60]}…",
+            entry.detail if len(entry.detail) <= WIDEST else f"{entry.detail[: WIDEST - 1]}…",
             str(entry.clips),
             f"{entry.n_bytes:,}",
-            entry.chain or "–",
             entry.sha256[:12],
         ]
         for entry in entries
     ]
-    header = ["time", "what", "which", "clips", "bytes", "release", "sha256"]
+    header = ["time", "what", "which", "clips", "bytes", "sha256"]
     console.print_table(f"what has left {site.name}", header, rows)
     damaged = sum(entry.what == DAMAGED for entry in entries)
     messages = len(entries) - damaged - sum(entry.what == "signature" for entry in entries)
     typer.echo(f"{messages} messages, {total_bytes(entries):,} bytes; no recording among them")
+    for chain in dict.fromkeys(entry.chain for entry in entries if entry.chain):
+        typer.echo(f"released by: {chain}")
     for budget in dict.fromkeys(entry.budget for entry in entries[::-1] if entry.budget):
         typer.echo(f"spent on noise: {budget}")
         break
