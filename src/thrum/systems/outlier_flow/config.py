@@ -55,6 +55,9 @@ class Config:
         paper's batches of 64 make of the 1,000 clips that every machine of its data has.
     weight_decay
         Of AdamW. The paper does not say; PyTorch's. The authors' earlier Serial-OE takes 0.
+    renewed_means
+        Take the running means of batch norms anew after training, from unmixed clips. Those of a short
+        training lag behind, and a machine's own clips are then taken for foreign. Ours.
     batch_size
         Half of it of the target machine, half pseudo-anomalous (section 4.2).
     mixup_share, mixup_alpha
@@ -108,6 +111,7 @@ class Config:
     epochs: int = 250
     learning_rate: float = 1e-4
     least_steps: int = 16
+    renewed_means: bool = True
     weight_decay: float = 0.01
     batch_size: int = 128
     mixup_share: float = 0.5

@@ -137,6 +137,7 @@ def fit_network(
         choice="all",
         chosen_members=1,
         also_by_test_labels=False,
+        renewed_means=True,
     )
     losses = train(
         network,
@@ -156,6 +157,7 @@ def fit_network(
         np.random.default_rng(epoch_seed(seed, epochs)),
         replace(config, mixup_share=0.0),
     )
-    standardised = (network.standardised(batch.levels) for batch in unmixed)
-    torch.optim.swa_utils.update_bn(standardised, network.extractor)
+    if config.renewed_means:
+        standardised = (network.standardised(batch.levels) for batch in unmixed)
+        torch.optim.swa_utils.update_bn(standardised, network.extractor)
     return losses
