@@ -136,6 +136,9 @@ def _converted(value: Any, wanted: Any, *, where: str) -> Any:
     if wanted is Any:
         return value
     if origin in (typing.Union, types.UnionType):
+        groups = [each for each in arguments if dataclasses.is_dataclass(each)]
+        if len(groups) == 1 and isinstance(value, Mapping):  # so that what is wrong inside is said
+            return _converted(value, groups[0], where=where)
         for option in arguments:
             try:
                 return _converted(value, option, where=where)

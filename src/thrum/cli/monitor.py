@@ -10,6 +10,7 @@ import typer
 
 from thrum.cli import console
 from thrum.cli.monitor_logs import begin_logs
+from thrum.cli.options import Json
 
 if TYPE_CHECKING:
     from thrum.service.running import Service
@@ -50,6 +51,59 @@ def monitor(
         _watch(config)
     else:
         _demonstrate(out, host, port)
+
+
+@app.command("check")
+def check(
+    config: Annotated[Path, typer.Option(help="monitor.toml.")],
+    json: Json = False,
+) -> None:
+    """Look whether the service could run so: settings, runs, inputs, disk, database. Exit code 1: not
+    all is well.
+    """
+    from dataclasses import asdict
+
+    require_extra()
+    from thrum.service import checking
+    from thrum.service import config as configs
+
+    found = list(checking.check(configs.load(config)))
+    if json:
+        console.print_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            typer.echo(f"{'well' if each.well else 'NOT WELL':<9} {each.what}: {each.detail}")
+    if not all(each.well for each in found):
+        raise typer.Exit(1)
+
+
+@app.command("backup")
+def backup(
+    config: Annotated[Path, typer.Option(help="monitor.toml.")],
+    out: Annotated[Path, typer.Option(help="The copy, a .tar.gz.")],
+) -> None:
+    """Copy database, kept audio and baselines into one file, while the service runs."""
+    require_extra()
+    from thrum.service import backup as copies
+    from thrum.service import config as configs
+
+    count = copies.back_up(configs.load(config), out)
+    typer.echo(f"{out}: the database, {count} recordings, the baselines")
+
+
+@app.command("restore")
+def restore(
+    config: Annotated[Path, typer.Option(help="monitor.toml.")],
+    copy: Annotated[Path, typer.Argument(metavar="COPY", help="What backup wrote.")],
+) -> None:
+    """Bring a copy back into the folder of a service that has none; start the service after."""
+    require_extra()
+    from thrum.service import backup as copies
+    from thrum.service import config as configs
+
+    for note in copies.restore(configs.load(config), copy):
+        typer.echo(f"note: {note}", err=True)
+    typer.echo("restored; start thrum monitor")
 
 
 def require_extra() -> None:

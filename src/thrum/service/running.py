@@ -17,11 +17,15 @@ from thrum.service.inputs.base import Input, Passive
 from thrum.service.intake import Intake
 from thrum.service.judging import Judging
 from thrum.service.keeping import Keeping
+from thrum.service.out.base import Sender
+from thrum.service.retention import Retention
 from thrum.service.store import clips, machines
 from thrum.service.store.database import Database
 from thrum.service.watching import Watched
 
 MakeInput = Callable[[InputSettings, Intake], Input]
+
+HOUR_SECONDS = 3600.0
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ class Service:
     def __init__(self, settings: Settings, *, makes: Mapping[str, MakeInput] | None = None) -> None:
         self.settings = settings
         self.folder = storage.private_folder(settings.service.folder)
-        self._lock = _locked(self.folder)
+        self._lock = locked(self.folder)
         self.started_at = time.time()
         self.database = Database(settings.service.database or self.folder / "monitor.sqlite")
         self.audio = self.folder / "audio"
@@ -65,7 +69,13 @@ class Service:
         self.judging = Judging(
             self.database, self.audio, settings, self.watched, arrived=self.intake.arrived
         )
-        self.keeping = Keeping(self.inputs, self.intake)
+        self.retention = Retention(self.database, self.audio, settings.retention, self.intake.now)
+        self.keeping = Keeping(
+            self.inputs,
+            self.intake,
+            {self.retention.once: HOUR_SECONDS, self.retention.sweep: 24 * HOUR_SECONDS},
+        )
+        self.senders = self._made_senders()
         self.ended = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -75,6 +85,7 @@ class Service:
             "judging": self.judging.run,
             "keeping": self.keeping.run,
             **{f"input {name}": source.run for name, source in self.inputs.items()},
+            **{sender.channel: sender.run for sender in self.senders},
         }
         for name, run in runs.items():
             thread = threading.Thread(target=run, name=name, daemon=True)
@@ -89,6 +100,8 @@ class Service:
             source.end()
         self.keeping.end()
         self.judging.end()
+        for sender in self.senders:
+            sender.end()
         until = time.monotonic() + wait_seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -99,7 +112,26 @@ class Service:
     @property
     def troubles(self) -> list[str]:
         """What the service is ill of, in words."""
+        return [*self.ills, *(sender.trouble for sender in self.senders if sender.trouble)]
+
+    @property
+    def ills(self) -> list[str]:
+        """Which of these lie here, and not with those who are told."""
         return [each for each in (self.judging.trouble, self.keeping.trouble) if each]
+
+    def _made_senders(self) -> list[Sender]:
+        from thrum.service.out.webhook import Webhook
+
+        made: list[Sender] = [
+            Webhook(f"webhook {number}", each, self.database, self.intake.now)
+            for number, each in enumerate(self.settings.webhooks)
+        ]
+        if self.settings.mqtt is not None:
+            from thrum.service.out.mqtt import Broker
+
+            now = self.intake.now
+            made.append(Broker(self.settings, self.database, self.intake, self.inputs, now))
+        return made
 
 
 def _made(settings: InputSettings, intake: Intake, makes: Mapping[str, MakeInput]) -> Input:
@@ -109,10 +141,18 @@ def _made(settings: InputSettings, intake: Intake, makes: Mapping[str, MakeInput
         from thrum.service.inputs.folder import Folder
 
         return Folder(settings, intake)
+    if settings.kind == "stream":
+        from thrum.service.inputs.stream import Stream
+
+        return Stream(settings, intake)
+    if settings.kind == "microphone":
+        from thrum.service.inputs.microphone import Microphone
+
+        return Microphone(settings, intake)
     return Passive(settings, intake)
 
 
-def _locked(folder: Path) -> int:
+def locked(folder: Path) -> int:
     """Hold a folder for this process alone, until it ends."""
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

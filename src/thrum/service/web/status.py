@@ -29,7 +29,7 @@ def router(service: Service) -> APIRouter:
     @routes.get("/health")
     async def health() -> Response:
         """Say whether the service works; 503 where it does not. Nothing else is told to strangers."""
-        well = not service.troubles and await run_in_threadpool(_answers, service)
+        well = not service.ills and await run_in_threadpool(_answers, service)
         content = json.dumps({"status": "well" if well else "in trouble"})
         return Response(content, 200 if well else 503, media_type="application/json")
 

@@ -88,12 +88,7 @@ def _users(visit: Visit) -> None:
                             _button(
                                 visit,
                                 say("remove"),
-                                lambda connection, name=row["name"]: people.remove(
-                                    connection,
-                                    name,
-                                    who=visit.person.name,
-                                    now=service.intake.now(),
-                                ),
+                                partial(_removed, people.remove, visit, row["name"]),
                                 show,
                             )
 

@@ -1,0 +1,236 @@
+"""Who is told: every event, in order, under one name, however often broker or receiver are away."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from thrum.errors import ConfigError
+from thrum.service.config import InputSettings, MqttSettings, WebhookSettings
+from thrum.service.out.base import NotTakenError
+from thrum.service.out.webhook import Webhook
+from thrum.service.store import outbox, views
+from watched import MACHINE, MakeService, Sounds, bring, judge_all, view
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Answers as it is told and keeps what came."""
+
+    answers: list[int]
+    came: list[tuple[dict[str, str], bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.came.append((dict(self.headers), body))
+        self.send_response(self.answers.pop(0) if self.answers else 204)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, type[Receiver]]]:
+    class Own(Receiver):
+        answers: list[int] = []  # noqa: RUF012
+        came: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012
+
+    server = HTTPServer(("127.0.0.1", 0), Own)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", Own
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_webhook_is_signed_and_tried_until_it_is_taken(
+    make_service: MakeService, sounds: Sounds, receiver: tuple[str, type[Receiver]], tmp_path: Path
+) -> None:
+    url, own = receiver
+    (tmp_path / "secret").write_text("0123456789abcdef\n")
+    service = make_service(webhooks=(WebhookSettings(url, tmp_path / "secret"),))
+    bring(service, sounds("wwffffff"))
+    judge_all(service)
+    hook = service.senders[0]
+    assert isinstance(hook, Webhook)
+    own.answers += [500, 302]
+    for _ in range(2):  # a redirect is not followed, and is no "taken"
+        with pytest.raises(NotTakenError, match="answered"):
+            hook.once()
+    assert hook.once() == 1
+    assert hook.once() == 0
+    assert len(own.came) == 3
+    assert len({headers["Thrum-Event"] for headers, _ in own.came}) == 1
+    headers, body = own.came[-1]
+    at, mac = (part.partition("=")[2] for part in headers["Thrum-Signature"].split(","))
+    wanted = hmac.new(b"0123456789abcdef", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    assert mac == wanted
+    told = json.loads(body)
+    assert (told["kind"], told["machine"], told["schema"]) == ("raised", MACHINE, 1)
+    assert told["alarm"] == view(service).alarm
+
+
+def test_a_short_secret_is_refused(make_service: MakeService, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("abc")
+    with pytest.raises(ConfigError, match="wanted 16 or more"):
+        make_service(webhooks=(WebhookSettings("http://x.example/", tmp_path / "secret"),))
+
+
+class InProcessBroker:
+    """A broker that can be away."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.broker: Any = None
+
+    def begin(self) -> None:
+        from amqtt.broker import Broker
+
+        async def start() -> None:
+            self.broker = Broker(
+                {
+                    "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                    "plugins": {
+                        "amqtt.plugins.authentication.AnonymousAuthPlugin": {
+                            "allow_anonymous": True
+                        }
+                    },
+                }
+            )
+            await self.broker.start()
+
+        asyncio.run_coroutine_threadsafe(start(), self.loop).result(10)
+
+    def stop(self) -> None:
+        if self.broker is not None:
+            asyncio.run_coroutine_threadsafe(self.broker.shutdown(), self.loop).result(10)
+            self.broker = None
+
+    def close(self) -> None:
+        self.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
+        self.loop.close()
+
+
+@pytest.fixture
+def broker() -> Iterator[InProcessBroker]:
+    pytest.importorskip("amqtt", reason="the broker in process, amqtt, is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = InProcessBroker(port)
+    made.begin()
+    yield made
+    made.close()
+
+
+class Listener:
+    """Hears everything that goes over the broker."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, bytes, bool]] = []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener")
+        self.client.on_connect = lambda client, *_: client.subscribe("thrum/#", qos=1)
+        self.client.on_message = lambda _c, _d, message: self.heard.append(
+            (message.topic, message.payload, message.retain)
+        )
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for topic, body, _ in self.heard if topic.endswith("/alarm")]
+
+    def last(self, what: str) -> bytes:
+        return next((body for topic, body, _ in reversed(self.heard) if topic.endswith(what)), b"")
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the broker in process
+def test_states_alarms_and_clips_go_over_a_broker_that_is_away_at_times(
+    make_service: MakeService, sounds: Sounds, broker: InProcessBroker
+) -> None:
+    mqtt = MqttSettings("127.0.0.1", broker.port, home_assistant=True)
+    before = make_service()
+    sources = (
+        *before.settings.inputs,
+        InputSettings("air", MACHINE, "mqtt", topic="plant/+/clip", every="60s"),
+    )
+    before.stop()
+    service = make_service(mqtt=mqtt, inputs=sources)
+    listener = Listener(broker.port)
+    thread = threading.Thread(target=service.senders[-1].run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: listener.last("/status") == b"online")
+        until(lambda: b'"state": "waiting"' in listener.last("id_00/state"))
+        for path in sounds("www"):
+            listener.client.publish("plant/7/clip", path.read_bytes(), qos=1)
+        listener.client.publish("plant/7/clip", b"no sound at all", qos=1)
+
+        def taken() -> tuple[int, int]:
+            with service.database.reading() as connection:
+                row = views.all_inputs(connection, ["air"])[0]
+            return row["clips"], row["refused"]
+
+        until(lambda: taken() == (3, 1))
+        judge_all(service)
+        until(lambda: b'"state": "well"' in listener.last("id_00/state"))
+        broker.stop()
+        bring(service, sounds("ffffff"))
+        judge_all(service)
+        with service.database.reading() as connection:
+            assert len(outbox.unsent(connection, "mqtt")) == 1
+        until(lambda: "cannot be reached" in service.senders[-1].trouble)
+        assert not service.ills
+        broker.begin()
+        until(lambda: [event["kind"] for event in listener.events()] == ["raised"], 40)
+        until(lambda: b'"state": "alarm"' in listener.last("id_00/state"), 40)
+        assert listener.events()[0]["alarm"] == view(service).alarm
+    finally:
+        service.senders[-1].end()
+        thread.join(10)
+        listener.close()
+    assert listener.last("/status") in (b"offline", b"online")
+
+
+def test_home_assistant_is_told_topics_that_there_are(make_service: MakeService) -> None:
+    from thrum.service.out.home_assistant import announcements
+
+    service = make_service()
+    settings = replace(service.settings, mqtt=MqttSettings("127.0.0.1"))
+    told = dict(announcements(settings))
+    topic = "homeassistant/binary_sensor/thrum_site_machine0_id_00/config"
+    assert json.loads(told[topic])["state_topic"] == "thrum/v1/site/machine0/id_00/state"
+    assert len(told) == 2
