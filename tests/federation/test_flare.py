@@ -402,3 +402,38 @@ def test_a_secret_sum_over_the_network_is_the_one_in_one_process(tmp_path: Path)
         assert "masked statistics" in kinds
         assert "statistics" not in kinds
     assert not (tmp_path / "hub" / "statistics").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_rounds_go_on_by_themselves_with_what_has_been_recorded_since(tmp_path: Path) -> None:
+    """The second round comes with nobody at the keyboard, and knows what was recorded after the first."""
+    collaboration = Collaboration(tmp_path, clips=7, sharing="statistics")
+    server = [*collaboration.server(algorithm=1), "--every", "20 s", "--rounds", 2]
+    clients = {
+        site: [*collaboration.client(site, kit=collaboration.kits / site), "--serve", "--rounds", 2]
+        for site in SITES
+    }
+
+    def counts() -> list[int]:
+        return [own.clips for own in collaboration.ledger("north") if own.what == "statistics"]
+
+    with (
+        thrum(tmp_path / "server.log", *server) as hub,
+        thrum(tmp_path / "north.log", *clients["north"]) as north,
+        thrum(tmp_path / "south.log", *clients["south"]) as south,
+    ):
+        deadline = time.monotonic() + 3 * ROUND_SECONDS
+        rounds = tmp_path / "hub" / "rounds.jsonl"
+        while not rounds.exists():
+            assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
+            time.sleep(0.2)
+        recorded = sorted((tmp_path / "north" / "machine0" / "normal").glob("*.wav"))
+        for path in recorded[:4]:
+            shutil.copyfile(path, path.with_name(f"9{path.name}"))
+        codes = [one.wait(max(deadline - time.monotonic(), 0)) for one in (hub, north, south)]
+    said = "\n".join((tmp_path / f"{name}.log").read_text() for name in ("server", *SITES))
+    assert codes == [0, 0, 0], said
+    assert len(rounds.read_text(encoding="utf-8").splitlines()) == 2
+    assert counts()[1] > counts()[0]
+    assert left_running(tmp_path) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,15 @@ from thrum.cli.options import (
     Layout,
     Normal,
     Release,
+    Rounds,
     Sharing,
     checked_releases,
     checked_sharing,
     signature,
 )
+
+if TYPE_CHECKING:
+    from thrum.evaluation.table import Result
 
 
 def client(
@@ -46,14 +50,19 @@ def client(
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     device: Device = "auto",
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve", help="Take part in every round of the server, until ended (Ctrl-C)."
+        ),
+    ] = False,
+    rounds: Rounds = None,
     json: Json = False,
 ) -> None:
     """Embed the recordings, take part in one round, score the site's machines, and stop."""
-    from dataclasses import asdict
-
-    from thrum.evaluation.table import unjudged
     from thrum.federation.flare.kit import read_kit
     from thrum.federation.flare.rounds import open_site, take_part
+    from thrum.federation.flare.serving import take_part_in_rounds
     from thrum.federation.flare.settings import SiteSettings
     from thrum.monitoring.opening import prepare_site
 
@@ -74,13 +83,32 @@ def client(
         hop_seconds=hop_seconds,
         releases=checked_releases(release, budget, sharing=sharing),
     )
-    with console.progress(quiet=json) as progress:
-        results, notes = take_part(
-            own_kit, settings, tell=lambda line: typer.echo(line, err=True), progress=progress
-        )
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    def ended(results: list[Result], notes: list[str]) -> None:
         if (settings.out / "model.json").exists():
             when, who = signature()
-            notes += prepare_site(open_site(settings), when=when, who=who)
+            notes = [*notes, *prepare_site(open_site(settings), when=when, who=who)]
+        _show(results, notes, out, json=json)
+
+    with console.progress(quiet=json or serve) as progress:
+        if serve:
+            take_part_in_rounds(
+                own_kit, settings, tell=tell, progress=progress, ended=ended, rounds=rounds
+            )
+        else:
+            results, notes = take_part(own_kit, settings, tell=tell, progress=progress)
+    if not serve:
+        ended(results, notes)
+
+
+def _show(results: list[Result], notes: list[str], out: Path, *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from thrum.evaluation.table import unjudged
+
     if json:
         rows = [asdict(row) for row in results]
         console.print_json({"out": str(out), "results": rows, "notes": notes})

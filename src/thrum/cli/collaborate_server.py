@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from thrum.cli.options import (
     Json,
     PerMachineType,
     Release,
+    RoundEvery,
+    Rounds,
     Seed,
     Settings,
     Sharing,
@@ -51,14 +53,18 @@ def server(
     max_gigabytes: Annotated[
         float, typer.Option(min=0, help="Embeddings that one site may send.")
     ] = 200.0,
+    every: RoundEvery = None,
+    rounds: Rounds = None,
     json: Json = False,
 ) -> None:
-    """Start the server, wait for the sites, run one round with them, and stop."""
+    """Start the server, wait for the sites, run one round with them, and stop; or go on with --every."""
     from thrum.errors import ConfigError
     from thrum.federation.flare.kit import server_kits
     from thrum.federation.flare.rounds import serve
+    from thrum.federation.flare.serving import serve_rounds
     from thrum.federation.flare.settings import ServerSettings, read_registry
     from thrum.federation.members import Limits
+    from thrum.monitoring.asked import seconds_of
     from thrum.privacy.mechanisms import told_release
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
@@ -89,15 +95,35 @@ def server(
         whitening_from=whitening_from,
         limits=Limits(max_clips, round(max_gigabytes * 1e9)),
     )
-    with console.progress(quiet=json) as progress:
-        outcome = serve(
-            server_kit,
-            operator_kit,
-            chosen,
-            wait_seconds=wait,
-            tell=lambda line: typer.echo(line, err=True),
-            progress=progress,
-        )
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    def ended(outcome: dict[str, Any]) -> None:
+        _show(outcome, out, json=json)
+
+    with console.progress(quiet=json or every is not None) as progress:
+        if every is None:
+            outcome = serve(
+                server_kit, operator_kit, chosen, wait_seconds=wait, tell=tell, progress=progress
+            )
+        else:
+            serve_rounds(
+                server_kit,
+                operator_kit,
+                chosen,
+                every_seconds=seconds_of(every),
+                wait_seconds=wait,
+                tell=tell,
+                progress=progress,
+                ended=ended,
+                rounds=rounds,
+            )
+            return
+    ended(outcome)
+
+
+def _show(outcome: dict[str, Any], out: Path, *, json: bool) -> None:
     if json:
         console.print_json({"out": str(out), **outcome})
         return

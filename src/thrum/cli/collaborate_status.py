@@ -54,6 +54,8 @@ def _lines(found: Status) -> list[str]:
     if found.step is not None:
         lines.append(f"last step:  {found.step}")
     lines.append(f"last error: {found.error or 'none'}")
+    if found.rounds_done or found.rounds_stopped:
+        lines.append(f"rounds:     {found.rounds_done} done, {found.rounds_stopped} stopped")
     if found.in_force:
         lines.append(f"in force:   {', '.join(found.in_force)}")
     lines += [f"refused:    {text}" for text in found.refused]

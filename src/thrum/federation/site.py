@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.datasets.taking import takings_of, write_takings
 from thrum.embedders.base import Embedder, name_of
 from thrum.embedders.store import EmbeddingStore, embed_into
-from thrum.errors import DataError, ProtocolError
+from thrum.errors import DataError, ProtocolError, StorageError
+from thrum.federation.acceptance import accepted
 from thrum.federation.brought import RECEIVED, Brought
 from thrum.federation.chunks import chunk_content, chunk_message
 from thrum.federation.cutting import Cutter
@@ -53,6 +55,7 @@ from thrum.systems.embedding_sharing import (
     Moments,
     NetworkScores,
     ScorePair,
+    mean_frames,
     selected,
 )
 from thrum.systems.embedding_sharing.pool import Frames
@@ -300,8 +303,11 @@ class Site:
 
         def keep() -> str:
             pools, machines = self._summing.pools(total)
+            pools, refused = self._accepted(pools)
             self.brought.make_room()
             self._pools.keep("all", pools)
+            for why in refused:
+                self.brought.refuse(why)
             return f"the sum of {machines} machines"
 
         return self._kept("the sum of all sites", keep)
@@ -332,8 +338,11 @@ class Site:
             found = parse_statistics(pools, dimensions=self._dimensions(), what=what)
             if strange := [key for key in found if key not in self.machines]:
                 raise ProtocolError(f"a pool for {'/'.join(strange[0])} came, not this site's")
+            found, refused = self._accepted(found)
             self.brought.make_room()
             self._pools.keep("all", found)
+            for why in refused:
+                self.brought.refuse(why)
             return f"pools for {len(found)} machines"
 
         return self._kept("pools", keep)
@@ -504,6 +513,20 @@ class Site:
         for key in own:
             (frames,) = self._released(self._clips(key, "train")[:1])
             classifier.require_usable(frames)
+
+    def _accepted(
+        self, pools: dict[MachineKey, Moments]
+    ) -> tuple[dict[MachineKey, Moments], list[str]]:
+        """Return what of new pools is in force from now on, and what of them is refused."""
+        try:
+            before = self._pools.read("all") if self._pools.names else {}
+        except StorageError:  # what is damaged is no reason to stay with it
+            before = {}
+
+        def clips_of(key: MachineKey) -> NDArray[np.float64]:
+            return mean_frames(self._released(self._clips(key, "train")))
+
+        return accepted(clips_of, before, pools)
 
     def _received_path(self, key: MachineKey) -> Path:
         return self.folder / RECEIVED / f"{self._names[key]}.json"

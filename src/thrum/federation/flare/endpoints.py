@@ -110,7 +110,9 @@ class SiteEndpoint:
                 raise FederationError(
                     f"this is site {collab.site_name!r}, its settings are of {settings.name!r}"
                 )
-            self._site = open_site(settings)
+            site = open_site(settings)
+            site.prepare()  # what has been recorded since the last round is not embedded yet
+            self._site = site
         return self._site
 
     def _failed(self, question: str, error: Exception) -> Message:

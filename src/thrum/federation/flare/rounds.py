@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from thrum import config, storage
@@ -79,6 +80,17 @@ def serve(
     FederationError
         Where sites do not come within `wait_seconds`, or the round stops; run again to go on.
     """
+    with listening(server, operator, settings, tell=tell) as (engine, session):
+        return one_round(
+            engine, session, settings, wait_seconds=wait_seconds, tell=tell, progress=progress
+        )
+
+
+@contextmanager
+def listening(
+    server: Kit, operator: Kit, settings: ServerSettings, *, tell: Tell
+) -> Iterator[tuple[Engine, Operator]]:
+    """Run the server's engine, and the operator's session with it, while the context is open."""
     for kit in (server, operator):
         if warning := kit.warning():
             tell(warning)
@@ -86,7 +98,6 @@ def serve(
     storage.private_folder(settings.out)
     storage.write_text(settings.out / "config.toml", config.to_toml(settings))
     clear_state(settings.out)
-    log = LogReader(settings.out, progress)
     with Engine(server, settings) as engine:
         if not _wait(lambda: reachable(operator), engine, START_SECONDS):
             raise FederationError(
@@ -95,11 +106,26 @@ def serve(
             )
         tell(f"the server listens at {operator.host}:{operator.port}")
         with logged_in(operator) as session:
-            names = sorted(settings.registry)
-            here = _wait_for_sites(session, names, engine, wait_seconds, tell, settings.quorum)
-            job = session.submit(here, quorum=settings.quorum)
-            tell("the round begins")
-            ended = _follow(settings, session, job, engine, log)
+            yield engine, session
+
+
+def one_round(
+    engine: Engine,
+    session: Operator,
+    settings: ServerSettings,
+    *,
+    wait_seconds: float,
+    tell: Tell,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Wait for the sites, submit a round and follow it; see `serve`."""
+    clear_state(settings.out)
+    log = LogReader(settings.out, progress)
+    names = sorted(settings.registry)
+    here = _wait_for_sites(session, names, engine, wait_seconds, tell, settings.quorum)
+    job = session.submit(here, quorum=settings.quorum)
+    tell("the round begins")
+    ended = _follow(settings, session, job, engine, log)
     state = read_state(settings.out)
     if state["state"] != "done":
         reason = state.get("reason", f"the engine ended it ({ended}); its logs lie in {engine.log}")
@@ -131,25 +157,37 @@ def take_part(
     site = open_site(settings, progress=progress)
     site.prepare()
     clear_state(settings.out)
-    _wait_for_server(kit, tell)
+    wait_for_server(kit, tell)
     with Engine(kit, settings) as engine:
-        told, sent = read_state(settings.out), len(site.ledger.entries())
-        while told["state"] != "done":
-            time.sleep(POLL_SECONDS)
-            engine.check()
-            state, entries = read_state(settings.out), site.ledger.entries()
-            if len(entries) > sent:
-                tell(_left(entries[sent:]))
-            if state != told:
-                tell(_told(state))
-            told, sent = state, len(entries)
-        scores = site.score()
-        shutil.rmtree(settings.out / "scores", ignore_errors=True)  # of an earlier round
-        for own in scores:
-            write_scores(settings.out / "scores", own.test)
-        results = [row for own in scores for row in site_results(own, told["seed"])]
-        write_results(settings.out / "results.csv", results)
+        seed = await_end(engine, site, settings, tell)
+        outcome = conclude(site, settings, seed=seed)
         _wait(lambda: not engine.busy(), engine, LINGER_SECONDS)
+    return outcome
+
+
+def await_end(engine: Engine, site: Site, settings: SiteSettings, tell: Tell) -> int:
+    """Wait until a round is done, telling what leaves the site; return the round's seed."""
+    told, sent = read_state(settings.out), len(site.ledger.entries())
+    while told["state"] != "done":
+        time.sleep(POLL_SECONDS)
+        engine.check()
+        state, entries = read_state(settings.out), site.ledger.entries()
+        if len(entries) > sent:
+            tell(_left(entries[sent:]))
+        if state != told:
+            tell(_told(state))
+        told, sent = state, len(entries)
+    return int(told["seed"])
+
+
+def conclude(site: Site, settings: SiteSettings, *, seed: int) -> tuple[list[Result], list[str]]:
+    """Score the site's machines with what a round has brought, and write the results; see `take_part`."""
+    scores = site.score()
+    shutil.rmtree(settings.out / "scores", ignore_errors=True)  # of an earlier round
+    for own in scores:
+        write_scores(settings.out / "scores", own.test)
+    results = [row for own in scores for row in site_results(own, seed)]
+    write_results(settings.out / "results.csv", results)
     refused = [
         f"refused what the server sent: {text}; what an earlier round brought, if one did, stays in force"
         for text in site.refused
@@ -212,7 +250,8 @@ def _wait_for_sites(
     return [name for name in names if name not in (missing or [])]
 
 
-def _wait_for_server(kit: Kit, tell: Tell) -> None:
+def wait_for_server(kit: Kit, tell: Tell) -> None:
+    """Wait until something answers where the kit says the server is."""
     told = -TELL_AGAIN_SECONDS
     while not reachable(kit):
         if time.monotonic() - told >= TELL_AGAIN_SECONDS:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from thrum import storage
 from thrum.errors import DataError
+from thrum.federation.flare.history import rounds_of
 from thrum.federation.flare.state import read_state
 from thrum.federation.ledger import DAMAGED, Ledger, total_bytes
 
@@ -63,6 +64,8 @@ class Status:
         What has left a site so far, by its ledger; what a server holds.
     damaged
         Lines of the ledger that cannot be read.
+    rounds_done, rounds_stopped
+        How many rounds of a server that goes on (``--every``) have ended so, of the last thousand.
     sites
         What a server holds of each site.
     """
@@ -80,6 +83,8 @@ class Status:
     messages: int
     n_bytes: int
     damaged: int
+    rounds_done: int
+    rounds_stopped: int
     sites: Sequence[SiteStore]
 
 
@@ -122,6 +127,8 @@ def _site(folder: Path) -> Status:
         len(entries) - damaged,
         total_bytes(entries),
         damaged,
+        0,
+        0,
         [],
     )
 
@@ -129,6 +136,7 @@ def _site(folder: Path) -> Status:
 def _server(folder: Path) -> Status:
     state = read_state(folder)
     machines = state.get("sites", {})
+    rounds = [one["state"] for one in rounds_of(folder)]
     stores = [_store(path, machines.get(path.name, ())) for path in _folders(folder / "pieces")]
     return Status(
         "server",
@@ -144,6 +152,8 @@ def _server(folder: Path) -> Status:
         0,
         sum(store.n_bytes for store in stores),
         0,
+        rounds.count("done"),
+        rounds.count("stopped"),
         stores,
     )
 

@@ -1,0 +1,180 @@
+"""Rounds that run for years: one after another, on a schedule, with nobody at the keyboard.
+
+What stops a round (a site that is lost, an engine that dies, a full disk) is told and noted, and the next
+attempt comes after a pause that doubles up to the time between rounds. ``rounds.jsonl`` in the server's
+folder has a line for each round that ended, whichever way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thrum.errors import ThrumError
+from thrum.evaluation.table import Result
+from thrum.federation.flare.engine import Engine
+from thrum.federation.flare.history import note_round, now
+from thrum.federation.flare.kit import Kit, reachable
+from thrum.federation.flare.rounds import (
+    POLL_SECONDS,
+    Tell,
+    await_end,
+    conclude,
+    listening,
+    one_round,
+    open_site,
+    wait_for_server,
+)
+from thrum.federation.flare.settings import ServerSettings, SiteSettings
+from thrum.federation.flare.state import clear_state
+from thrum.types import Progress
+
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 600.0
+
+
+@dataclass
+class Pause:
+    """How long to wait after a failure: longer each time, until something has gone well.
+
+    Parameters
+    ----------
+    longest
+        In seconds.
+    """
+
+    longest: float = LONGEST_PAUSE_SECONDS
+    _failures: int = 0
+
+    def after_failure(self) -> float:
+        """Return the seconds to wait after one more failure."""
+        self._failures += 1
+        return float(min(FIRST_PAUSE_SECONDS * 2 ** min(self._failures - 1, 30), self.longest))
+
+    def went_well(self) -> None:
+        """Begin with short pauses again."""
+        self._failures = 0
+
+
+def serve_rounds(
+    server: Kit,
+    operator: Kit,
+    settings: ServerSettings,
+    *,
+    every_seconds: float,
+    wait_seconds: float,
+    tell: Tell,
+    progress: Progress,
+    ended: Callable[[dict[str, Any]], None],
+    rounds: int | None = None,
+) -> None:
+    """Run a round every `every_seconds`, from the end of one to the beginning of the next.
+
+    Parameters
+    ----------
+    wait_seconds
+        How long all registered sites may take to come; then a quorum is enough, where there is one, and
+        else they are waited for again.
+    ended
+        Is told of each round that is done.
+    rounds
+        How many are run; None runs until the process is ended.
+    """
+    pause, done = Pause(max(FIRST_PAUSE_SECONDS, min(every_seconds, LONGEST_PAUSE_SECONDS))), 0
+    while rounds is None or done < rounds:
+        try:
+            with listening(server, operator, settings, tell=tell) as (engine, session):
+                while rounds is None or done < rounds:
+                    began = now()
+                    outcome = one_round(
+                        engine,
+                        session,
+                        settings,
+                        wait_seconds=wait_seconds,
+                        tell=tell,
+                        progress=progress,
+                    )
+                    note_round(
+                        settings.out, began=began, state="done", sites=sorted(outcome["sites"])
+                    )
+                    ended(outcome)
+                    done += 1
+                    pause.went_well()
+                    if rounds is None or done < rounds:
+                        tell(f"the next round begins in {_in_words(every_seconds)} (Ctrl-C ends)")
+                        _rest(engine, every_seconds)
+        except (ThrumError, OSError) as error:
+            seconds = pause.after_failure()
+            tell(f"{error}; trying again in {_in_words(seconds)} (Ctrl-C ends)")
+            _note_quietly(settings.out, reason=str(error), tell=tell)
+            time.sleep(seconds)
+
+
+def take_part_in_rounds(
+    kit: Kit,
+    settings: SiteSettings,
+    *,
+    tell: Tell,
+    progress: Progress,
+    ended: Callable[[list[Result], list[str]], None],
+    rounds: int | None = None,
+) -> None:
+    """Take part in every round that the server begins; recordings are looked for again before each.
+
+    Parameters
+    ----------
+    ended
+        Is told the results of each round and what a reader of them must know.
+    rounds
+        In how many; None until the process is ended.
+    """
+    pause, done = Pause(), 0
+    reachable(kit)  # what is wrong with the kit no waiting mends
+    while rounds is None or done < rounds:
+        try:
+            if warning := kit.warning():
+                tell(warning)
+            open_site(settings, progress=progress).prepare()
+            clear_state(settings.out)
+            wait_for_server(kit, tell)
+            with Engine(kit, settings) as engine:
+                while rounds is None or done < rounds:
+                    seed = await_end(engine, open_site(settings), settings, tell)
+                    clear_state(settings.out)
+                    site = open_site(
+                        settings, progress=progress
+                    )  # with what has been recorded since
+                    ended(*conclude(site, settings, seed=seed))
+                    done += 1
+                    pause.went_well()
+                while engine.busy():
+                    time.sleep(POLL_SECONDS)
+        except (ThrumError, OSError) as error:
+            seconds = pause.after_failure()
+            tell(f"{error}; trying again in {_in_words(seconds)} (Ctrl-C ends)")
+            time.sleep(seconds)
+
+
+def _note_quietly(folder: Path, *, reason: str, tell: Tell) -> None:
+    try:
+        note_round(folder, began=now(), state="stopped", reason=reason)
+    except OSError as error:  # the disk may be what is full
+        tell(f"that could not be noted: {error}")
+
+
+def _rest(engine: Engine, seconds: float) -> None:
+    """Wait, but no longer than the engine lives."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        engine.check()
+        time.sleep(min(POLL_SECONDS, max(until - time.monotonic(), 0)))
+
+
+def _in_words(seconds: float) -> str:
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
