@@ -304,14 +304,6 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True)
-class OpcUaSettings:
-    """The server that has a node a machine (extra ``opcua``)."""
-
-    host: str = "127.0.0.1"
-    port: int = 4840
-
-
-@dataclass(frozen=True)
 class Settings:
     """All of ``monitor.toml``."""
 
@@ -321,7 +313,6 @@ class Settings:
     mqtt: MqttSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
     retention: RetentionSettings = field(default_factory=RetentionSettings)
-    opcua: OpcUaSettings | None = None
 
     def __post_init__(self) -> None:
         _once("machines", [machine.name for machine in self.machines])

@@ -1,1 +1,1 @@
-"""Who is told: ``base`` what senders share, ``mqtt`` the broker, ``webhook``, ``opcua``."""
+"""Who is told: ``base`` what senders share, ``mqtt`` the broker, ``webhook``."""
