@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -114,7 +115,13 @@ def test_neither_torch_nor_thrum_is_imported(file: Path, sound: Path) -> None:
         f"except SystemExit as end:\n    assert end.code == 0, end.code\n"
         f"assert not {{'torch', 'thrum', 'onnx', 'scipy'}} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("well ")
     assert "promised: at most one false alarm in 20 clips" in done.stderr
