@@ -70,7 +70,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
 
 
 def test_help_is_quick() -> None:
-    """Under 0.3 s of processor time, the least of some: others on the same core make it half as much again."""
+    """Under 0.3 s of processor time, the least of some: others on the core make it half as much again."""
 
     def seconds() -> float:
         before = os.times()
