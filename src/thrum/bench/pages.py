@@ -11,6 +11,7 @@ from thrum import storage
 from thrum.bench.figures import Figure, Filled
 from thrum.bench.tables import Row
 from thrum.evaluation.curves import svg
+from thrum.evaluation.pages import environment
 from thrum.evaluation.table import to_csv
 
 CSV_COLUMNS = (
@@ -180,21 +181,14 @@ def ours(figure: Figure) -> str:
 
 def html_of(filled: Filled) -> str:
     """Return a self-contained page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     drawn = {
         curve.group: svg(filled.table.drawn(curve, filled.places)) for curve in filled.table.curves
     }
-    environment = Environment(
-        loader=_loaders(PackageLoader),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(plain=plain, signed=signed, ours=ours)
-    return environment.get_template("bench.html.j2").render(
+    templates = environment("thrum.bench", "thrum.evaluation")
+    templates.filters.update(plain=plain, signed=signed, ours=ours)
+    return templates.get_template("bench.html.j2").render(
         filled=filled,
         table=filled.table,
         mark=SHORTENED,
@@ -203,10 +197,3 @@ def html_of(filled: Filled) -> str:
         ticks=range(0, 101, 10),
         lowest=lambda values: min(50, 10 * math.floor(min(values, default=50) / 10)),
     )
-
-
-def _loaders(loader: Any) -> Any:
-    from jinja2 import ChoiceLoader
-
-    packages = ("thrum.bench", "thrum.evaluation")  # the page, and the style of the report
-    return ChoiceLoader([loader(package, "templates") for package in packages])

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from thrum.evaluation.pages import environment
+
 WIDTH, HEIGHT = 760.0, 416.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 556.0, 34.0, 368.0  # of the field; names stand to its right
 NAME_HEIGHT = 17.0  # between two names, at least
@@ -148,19 +150,11 @@ def picture(curves: LearningCurves) -> Picture | None:
 
 def svg(curves: LearningCurves) -> str | None:
     """Return `picture` as SVG."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     drawn = picture(curves)
     if drawn is None:
         return None
-    environment = Environment(
-        loader=PackageLoader("thrum.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("curve.svg.j2").render(
+    templates = environment("thrum.evaluation")
+    return templates.get_template("curve.svg.j2").render(
         picture=drawn,
         width=WIDTH,
         height=HEIGHT,

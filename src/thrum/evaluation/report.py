@@ -22,6 +22,7 @@ from thrum.errors import EvaluationError
 from thrum.evaluation import findings, listening
 from thrum.evaluation.curves import LearningCurves, svg
 from thrum.evaluation.listening import LogMel, Recording
+from thrum.evaluation.pages import environment
 from thrum.types import Clip, Scores
 
 MachineKey = tuple[str, str]
@@ -245,24 +246,17 @@ def _as_heard(n_shown: int) -> list[int]:
 
 
 def _page(data: Json, shown: dict[tuple[int, int], Json], twin: str, *, curve: str | None) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("thrum.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
-    environment.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
-    environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-    environment.filters["size"] = _size
+    templates = environment("thrum.evaluation")
+    templates.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    templates.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
+    templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+    templates.filters["size"] = _size
     figures = _figures(data)
     drawn = [one[key] for row in figures for one in row for key in ("auc", "pauc")]
     lowest = min((value for value in drawn if value is not None), default=0.5)
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         data,
         figures=figures,
         without=[one for one in data["machines"] if figures[one["number"]][0]["auc"] is None],

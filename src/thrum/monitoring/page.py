@@ -12,6 +12,7 @@ from thrum.datasets.arrays import read_features
 from thrum.embedders.precomputed import Precomputed
 from thrum.evaluation import listening
 from thrum.evaluation.listening import ExcerptBudget, LogMel, Recording
+from thrum.evaluation.pages import environment
 from thrum.features.spectrogram import hz_to_mel
 from thrum.monitoring.explanation import Explanation, sounds
 from thrum.monitoring.heard import RATE
@@ -22,17 +23,9 @@ MARKED = 5
 
 def write_page(path: Path, explanation: Explanation) -> None:
     """Write an explanation to ``<path>`` (HTML) and, beside it, ``.json``."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("thrum.monitoring", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment("thrum.monitoring")
     told = explanation.to_json()
-    content = environment.get_template("explanation.html.j2").render(
+    content = templates.get_template("explanation.html.j2").render(
         told,
         judgement=explanation.judgement,
         place=explanation.place,

@@ -85,6 +85,7 @@ def serve_rounds(
     """
     pause, done = Pause(max(FIRST_PAUSE_SECONDS, min(every_seconds, LONGEST_PAUSE_SECONDS))), 0
     while rounds is None or done < rounds:
+        began = now()
         try:
             with listening(server, operator, settings, tell=tell) as (engine, session):
                 while rounds is None or done < rounds:
@@ -109,7 +110,7 @@ def serve_rounds(
         except (ThrumError, OSError) as error:
             seconds = pause.after_failure()
             tell(f"{error}; trying again in {_in_words(seconds)} (Ctrl-C ends)")
-            _note_quietly(settings.out, reason=str(error), tell=tell)
+            _note_quietly(settings.out, began=began, reason=str(error), tell=tell)
             time.sleep(seconds)
 
 
@@ -158,9 +159,9 @@ def take_part_in_rounds(
             time.sleep(seconds)
 
 
-def _note_quietly(folder: Path, *, reason: str, tell: Tell) -> None:
+def _note_quietly(folder: Path, *, began: str, reason: str, tell: Tell) -> None:
     try:
-        note_round(folder, began=now(), state="stopped", reason=reason)
+        note_round(folder, began=began, state="stopped", reason=reason)
     except OSError as error:  # the disk may be what is full
         tell(f"that could not be noted: {error}")
 

@@ -11,6 +11,7 @@ from thrum import storage
 from thrum.embedders.base import Embedder
 from thrum.evaluation import listening
 from thrum.evaluation.listening import ExcerptBudget, Recording
+from thrum.evaluation.pages import environment
 from thrum.privacy.audit.auditing import Audit, Released
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.words import QUESTIONS, TITLES, told, who_sees
@@ -21,21 +22,8 @@ WIDTH, HEIGHT, LEFT, TOP, SIDE_X, SIDE_Y = 640, 330, 56, 16, 540, 250
 
 def write_page(path: Path, audit: Audit) -> None:
     """Write an audit as HTML."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("thrum.privacy.audit", "templates"),
-                PackageLoader("thrum.evaluation", "templates"),
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    content = environment.get_template("audit.html.j2").render(
+    templates = environment("thrum.privacy.audit", "thrum.evaluation")
+    content = templates.get_template("audit.html.j2").render(
         audit=audit,
         settings=audit.settings,
         groups=_groups(audit),
