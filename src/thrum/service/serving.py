@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import uvicorn
 
@@ -15,6 +16,8 @@ _logger = logging.getLogger(__name__)
 def serve(service: Service) -> None:
     """Serve until SIGINT or SIGTERM, then stop the service in order."""
     settings = service.settings.service
+    # The dashboard looks at every object there is, PyTorch's deprecated ones too, which then warn.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
     server = uvicorn.Server(
         uvicorn.Config(
             application.create(service),

@@ -206,6 +206,8 @@ class MachinePage:
                 button.disable()
                 button.props("loading")
                 found = await run.io_bound(explaining.explain, visit.service, number)
+                if shown.is_deleted:  # the person has gone on; what was found is kept
+                    return
                 if not isinstance(found, dict):
                     ui.notify(str(found), type="warning")
                     button.props(remove="loading")
