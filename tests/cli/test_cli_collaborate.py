@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import machines
 from thrum import embedders
 from thrum.cli.collaborate import app
-from thrum.errors import DataError
+from thrum.errors import DataError, UsageError
 from thrum.federation import inprocess
 from thrum.federation.flare import kit, rounds
 from thrum.federation.flare.settings import SiteSettings
@@ -188,3 +188,16 @@ def test_the_status_of_another_folder_is_said(tmp_path: Path) -> None:
     shown = RUNNER.invoke(app, ["status", str(tmp_path)])
     assert isinstance(shown.exception, DataError)
     assert "is the folder of no server and no site" in str(shown.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["server", "--kit", "k", "--sites", "s", "--out", "o"], "--every"),
+        (["client", "--kit", "k", "--data", "d", "--out", "o"], "--serve"),
+    ],
+)
+def test_a_number_of_rounds_is_of_those_that_go_on(words: list[str], wanted: str) -> None:
+    error = RUNNER.invoke(app, [*words, "--rounds", "2"]).exception
+    assert isinstance(error, UsageError)
+    assert f"give {wanted}, too" in str(error)

@@ -60,12 +60,15 @@ def client(
     json: Json = False,
 ) -> None:
     """Embed the recordings, take part in one round, score the site's machines, and stop."""
+    from thrum.errors import UsageError
     from thrum.federation.flare.kit import read_kit
     from thrum.federation.flare.rounds import open_site, take_part
     from thrum.federation.flare.serving import take_part_in_rounds
     from thrum.federation.flare.settings import SiteSettings
     from thrum.monitoring.opening import prepare_site
 
+    if rounds is not None and not serve:
+        raise UsageError("--rounds says in how many rounds --serve takes part: give --serve, too")
     own_kit = read_kit(kit, role="site")
     settings = SiteSettings(
         own_kit.name,

@@ -58,7 +58,7 @@ def server(
     json: Json = False,
 ) -> None:
     """Start the server, wait for the sites, run one round with them, and stop; or go on with --every."""
-    from thrum.errors import ConfigError
+    from thrum.errors import ConfigError, UsageError
     from thrum.federation.flare.kit import server_kits
     from thrum.federation.flare.rounds import serve
     from thrum.federation.flare.serving import serve_rounds
@@ -68,6 +68,8 @@ def server(
     from thrum.privacy.mechanisms import told_release
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
+    if rounds is not None and every is None:
+        raise UsageError("--rounds says how many rounds --every runs: give --every, too")
     shared = checked_sharing(
         sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
     )
