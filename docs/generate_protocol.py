@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as kinds
 
-from thrum.federation import mask_messages, messages
+from thrum.federation import mask_messages, messages, statistics_messages
 from thrum.federation.protocol import QUESTIONS
 from thrum.federation.scoring import messages as scoring_messages
 
@@ -25,7 +25,7 @@ ANSWERS = {
     "describe": messages.Description,
     "manifest": messages.Manifest,
     "chunk": messages.Chunk,
-    "statistics": messages.Statistics,
+    "statistics": statistics_messages.Statistics,
     "mask_keys": mask_messages.MaskKeys,
     "mask_shares": mask_messages.MaskShares,
     "mask_values": mask_messages.Masked,
@@ -80,11 +80,12 @@ def rendered() -> str:
         f"| `{name}` | {_linked(kind)} | {_linked(ANSWERS.get(name, messages.Acknowledgement))} |"
         for name, kind in QUESTIONS.items()
     ]
-    structs = [
+    structs = dict.fromkeys(
         kind
-        for kind in {**vars(messages), **vars(mask_messages), **vars(scoring_messages)}.values()
+        for module in (messages, statistics_messages, mask_messages, scoring_messages)
+        for kind in vars(module).values()
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
-    ]
+    )
     return "\n".join(
         [
             ABOVE.format(

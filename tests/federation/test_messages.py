@@ -375,6 +375,17 @@ def test_a_site_takes_what_its_algorithm_has_and_no_scores_under_the_first(
     assert refused in site.refused[0]
 
 
+@pytest.mark.parametrize("machine_id", ["\ud800", "../id_00", "a\x1b[2J"])
+def test_scores_of_a_name_that_is_none_are_refused_and_the_site_goes_on(
+    site: Site, machine_id: str
+) -> None:
+    """A lone surrogate cannot be written to a file, so noting the refusal must not be what fails."""
+    site.describe(VERSION, 2)
+    assert site.accept_scores({**SCORES, "key": ["Press", machine_id]})["accepted"] is False
+    assert len(site.refused) == 1
+    assert site.refused[0].isprintable()
+
+
 def test_what_an_earlier_round_brought_stays_until_something_is_accepted(site: Site) -> None:
     state, description = CLASSIFIER
     site.describe(VERSION, 1)

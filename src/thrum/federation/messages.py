@@ -1,9 +1,10 @@
-"""Every message between a site and the server, defined once: what it holds, and how large it may be.
+"""The messages between a site and the server, defined once: what each holds, and how large it may be.
 
 `parse` compares what a peer has sent with its definition, strictly: no text is taken for a number, nothing is
 longer or larger than stands here, and what does not fit is a `ProtocolError` before anything is done with it.
 Fields that are not known are ignored and new ones have a default, so that two versions that differ in their
-minor number by `MINORS_APART` at most understand each other. ``docs/protocol.md`` is made from this file.
+minor number by `MINORS_APART` at most understand each other. ``docs/protocol.md`` is made from this file, and
+`statistics_messages`, `mask_messages` (sums in secret) and `scoring.messages` (scores between rounds).
 """
 
 from __future__ import annotations
@@ -133,59 +134,6 @@ class Description(msgspec.Struct, frozen=True):
     sharing: Sharing = "embeddings"
     release: Chain = "frames"
     statistics_release: Chain = "least:5"
-
-
-class StatisticsQuestion(msgspec.Struct, frozen=True):
-    """How do the clips of your machines vary?"""
-
-
-class MachineStatistics(msgspec.Struct, frozen=True):
-    """How the mean embeddings of one machine's training clips vary about their mean; scaled to trace one.
-
-    Parameters
-    ----------
-    key
-        The machine and machine ID; of a pool, the one that it is for.
-    count
-        Of how many clips.
-    axes
-        (R, D) float32: orthogonal, each as long as the deviation along it.
-    rest
-        The variance in each other direction.
-    """
-
-    key: tuple[Name, Name]
-    count: Annotated[int, Meta(ge=1, le=1_000_000_000)]
-    axes: np.ndarray[Any, Any]
-    rest: Annotated[float, Meta(ge=0, le=1)]
-
-    def __post_init__(self) -> None:
-        for part in self.key:
-            checked_name(part)
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """The statistics of a site, or the pools that it is sent; no machine twice.
-
-    Parameters
-    ----------
-    machines
-        Of a site: those of its machines that have enough clips, which differ.
-    """
-
-    machines: Annotated[list[MachineStatistics], Meta(max_length=10_000)]
-
-
-class PoolsQuestion(msgspec.Struct, frozen=True):
-    """Keep these pools: for each of your machines, how the clips of the *others* vary.
-
-    Parameters
-    ----------
-    pools
-        One a machine.
-    """
-
-    pools: Statistics
 
 
 class ManifestQuestion(msgspec.Struct, frozen=True):
@@ -334,6 +282,10 @@ class ScoresMessage(msgspec.Struct, frozen=True):
     held_out: bool
     train_identified: FlagColumn
     test_identified: FlagColumn
+
+    def __post_init__(self) -> None:
+        for part in self.key:
+            checked_name(part)
 
 
 class ScoresQuestion(msgspec.Struct, frozen=True):

@@ -46,11 +46,10 @@ from thrum.federation.messages import (
     Hello,
     ManifestQuestion,
     Message,
-    PoolsQuestion,
     ScoresQuestion,
-    StatisticsQuestion,
     printable,
 )
+from thrum.federation.statistics_messages import PoolsQuestion, StatisticsQuestion
 
 QUESTIONS: Mapping[str, type[Struct]] = {
     "describe": Hello,

@@ -39,13 +39,13 @@ from thrum.federation.messages import (
     ScoresQuestion,
     Sharing,
     Split,
-    StatisticsQuestion,
     checked_name,
     parse,
     plain,
 )
 from thrum.federation.releasing import Releases, Releasing
 from thrum.federation.statistics import StatisticsStore, parse_statistics, released
+from thrum.federation.statistics_messages import StatisticsQuestion
 from thrum.federation.summing import Summing
 from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (

@@ -13,14 +13,13 @@ from thrum import storage
 from thrum.errors import ProtocolError, StorageError
 from thrum.federation.messages import (
     MachineKey,
-    MachineStatistics,
     Message,
-    Statistics,
     checked_name,
     parse,
     plain,
     printable,
 )
+from thrum.federation.statistics_messages import MachineStatistics, Statistics
 from thrum.privacy.mechanisms import StatisticsChain, release_statistics
 from thrum.systems.embedding_sharing.moments import RANK, Moments
 
