@@ -46,6 +46,24 @@ def mutated(message: Any, chance: random.Random) -> Any:
     return message
 
 
+def mutated_bytes(content: bytes, chance: random.Random) -> bytes:
+    """Return bytes of which some were changed, lost, doubled or exchanged for others."""
+    changed = bytearray(content)
+    for _ in range(chance.choice([1, 1, 1, 2, 8])):
+        place = chance.randrange(len(changed) + 1)
+        length = chance.choice([1, 1, 1, 2, 4, 64])
+        action = chance.randrange(4)
+        if action == 0 and place < len(changed):
+            changed[place] ^= 1 << chance.randrange(8)
+        elif action == 1:
+            changed[place : place + length] = chance.randbytes(length)
+        elif action == 2:
+            del changed[place : place + length]
+        else:
+            changed[place:place] = changed[place : place + length]
+    return bytes(changed)
+
+
 def _mutated_once(message: Any, chance: random.Random) -> Any:
     parents = [(None, None, message), *_places(message)]
     parent, key, value = chance.choice(parents)

@@ -132,13 +132,6 @@ def refusal(taken: Callable[[Any], object], message: Any) -> str:
     return ""
 
 
-def seconds_of(taken: Callable[[Any], object], message: Any) -> float:
-    """Return the processor time that a message takes."""
-    started = time.process_time()
-    refusal(taken, message)
-    return time.process_time() - started
-
-
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_is_sound_is_taken(kind: str) -> None:
     message, taken = SOUND[kind]
@@ -195,28 +188,6 @@ def test_whatever_comes_down_a_site_keeps_its_own_scores(site: Site, seed: int) 
     assert {"local", "local_whitened"} <= site.score()[0].scores.keys()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_a_million_mutations() -> None:
-    """No other error, no message over 50 ms of processor time, no growth."""
-    chance = random.Random(0)
-    kinds = [kind for kind in SOUND if kind != "classifier"]
-    slowest: dict[str, float] = {}
-    grown = 0
-    for number in range(1_000_000):
-        kind = "classifier" if number % 500 == 0 else kinds[number % len(kinds)]
-        message, taken = SOUND[kind]
-        message = mutated(message, chance)
-        seconds = seconds_of(taken, message)
-        if seconds > 0.05:  # the machine may have been busy
-            seconds = min(seconds_of(taken, message) for _ in range(3))
-        slowest[kind] = max(slowest.get(kind, 0.0), seconds)
-        if number == 200_000:
-            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert max(slowest.values()) < 0.05, slowest
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - grown < 64 << 10  # KiB
-
-
 # Bounds
 
 
@@ -252,12 +223,13 @@ def test_a_site_may_not_describe_or_send_more_than_its_quota(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        (lambda p: [p, p], "lists a piece twice"),
-        (lambda p: [p] * 4000, "lists a piece twice"),
+        (lambda p: [{**p, "places": [0]}] * 2, "lists a piece twice"),
+        (lambda p: [p, p], "names 4 clips, 2 were described"),
+        (lambda p: [p] * 4000, "4,000 pieces came, wanted 2 at most"),
         (lambda p: [], "lists 0, or other ones"),
         (lambda p: [{**p, "places": [0]}], "lists 1, or other ones"),
         (lambda p: [{**p, "places": [0, 0]}], "lists 2, or other ones"),
-        (lambda p: [{**p, "places": [0, 1, 2]}], "lists 3, or other ones"),
+        (lambda p: [{**p, "places": [0, 1, 2]}], "names 3 clips, 2 were described"),
         (lambda p: [{**p, "places": [0, 1 << 60]}], "not understood"),
         (lambda p: [{**p, "key": ["Press", "id_07"]}], "that it did not describe"),
         (lambda p: [{**p, "n_bytes": 1 << 40}], "not understood"),

@@ -136,7 +136,7 @@ def test_statistics_leave_as_the_mechanism_makes_them(
 
     message = site.statistics()
 
-    (own,) = parse_statistics(message, dimensions=6, what="them").values()
+    (own,) = parse_statistics(message, dimensions=6, most=1, what="them").values()
     vectors = mean_frames([site._released([clip])[0] for clip in site.training_clips(key)])
     if noise:
         wanted = noisy_second_moment(vectors, Gaussian(50, 1e-5, "clip"), key=site.releasing.key)

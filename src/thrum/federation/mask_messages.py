@@ -10,7 +10,9 @@ from msgspec import Meta
 
 from thrum.federation.messages import Count, Sha256
 
-Box = Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,1024}\Z")]
+MOST_SITES = 1000
+"""Of one sum: each makes as many parts of its secrets, with as many products a part."""
+Box = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2}){0,512}\Z")]
 Part = Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,132}\Z")]
 
 
@@ -46,7 +48,7 @@ class MaskSharesQuestion(msgspec.Struct, frozen=True):
         How many parts give a secret back; more than half.
     """
 
-    peers: Annotated[list[MaskKeys], Meta(min_length=1, max_length=10_000)]
+    peers: Annotated[list[MaskKeys], Meta(min_length=1, max_length=MOST_SITES)]
     place: Count
     needed: Count
 
@@ -60,7 +62,7 @@ class MaskShares(msgspec.Struct, frozen=True):
         One for each site, in the order of the keys; empty for itself.
     """
 
-    boxes: Annotated[list[Box], Meta(max_length=10_000)]
+    boxes: Annotated[list[Box], Meta(max_length=MOST_SITES)]
 
 
 class MaskValuesQuestion(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ class MaskValuesQuestion(msgspec.Struct, frozen=True):
         What each site sealed for you; empty of those who are lost.
     """
 
-    boxes: Annotated[list[Box], Meta(max_length=10_000)]
+    boxes: Annotated[list[Box], Meta(max_length=MOST_SITES)]
 
 
 class Masked(msgspec.Struct, frozen=True):
@@ -96,7 +98,7 @@ class UnmaskQuestion(msgspec.Struct, frozen=True):
         Whose masked values have come.
     """
 
-    present: Annotated[list[Count], Meta(min_length=1, max_length=10_000)]
+    present: Annotated[list[Count], Meta(min_length=1, max_length=MOST_SITES)]
 
 
 class Unmasking(msgspec.Struct, frozen=True):
@@ -108,7 +110,7 @@ class Unmasking(msgspec.Struct, frozen=True):
         In hexadecimal, in the order of the keys; empty of who had no part in the sum.
     """
 
-    parts: Annotated[list[Part], Meta(max_length=10_000)]
+    parts: Annotated[list[Part], Meta(max_length=MOST_SITES)]
 
 
 class Total(msgspec.Struct, frozen=True):

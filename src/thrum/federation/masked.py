@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from thrum.errors import ProtocolError
@@ -11,6 +12,7 @@ from thrum.privacy.mechanisms.shares import SHARE_DIGITS, split
 
 FEWEST_SITES = 3
 """Of a sum of two, each knows what the other's is."""
+_SHARES = re.compile(rf"[0-9a-f]{{{2 * SHARE_DIGITS}}}")
 
 
 class MaskedPart:
@@ -97,7 +99,7 @@ class MaskedPart:
             key = self._sealing.agreed(bytes.fromhex(self._peers[number].sealing), b"sealing")
             about = f"{number} {self._place}".encode()
             text = opened(key, bytes.fromhex(boxes[number]), about=about).decode("ascii", "replace")
-            self._require(len(text) == 2 * SHARE_DIGITS, "a peer sealed something else than shares")
+            self._require(_SHARES.fullmatch(text), "a peer sealed something else than shares")
             self._kept[number] = text[:SHARE_DIGITS], text[SHARE_DIGITS:]
         values = self._values()
         total = values + mask(self._own.private, len(values))
@@ -139,7 +141,7 @@ class MaskedPart:
             ]
         )
 
-    def _require(self, holds: bool, what: str) -> None:
+    def _require(self, holds: object, what: str) -> None:
         if not holds:
             raise ProtocolError(f"the server goes on in a wrong order: {what}")
 

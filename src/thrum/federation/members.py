@@ -17,6 +17,7 @@ from thrum.federation.messages import (
     Split,
     parse,
     printable,
+    require_at_most,
     understood,
 )
 from thrum.privacy.mechanisms import parse_statistics_chain
@@ -177,7 +178,9 @@ def pieces_of(member: Member, answer: Message, split: Split) -> list[Piece]:
     ProtocolError
         Where they are not pieces of the very clips that it described.
     """
-    manifest = parse(Manifest, answer, what=f"the list of pieces of site {member.name!r}")
+    what = f"the list of pieces of site {member.name!r}"
+    _require_no_more(answer, sum(own[split == "test"] for own in member.machines.values()), what)
+    manifest = parse(Manifest, answer, what=what)
     if len({piece.fingerprint for piece in manifest.pieces}) != len(manifest.pieces):
         raise ProtocolError(f"site {member.name!r} lists a piece twice")
     places: dict[MachineKey, list[int]] = {key: [] for key in member.machines}
@@ -195,6 +198,18 @@ def pieces_of(member: Member, answer: Message, split: Split) -> list[Piece]:
                 f"lists {len(own)}, or other ones"
             )
     return manifest.pieces
+
+
+def _require_no_more(answer: Message, described: int, what: str) -> None:
+    """Refuse a list of more places than clips were described: to read it all would take its time."""
+    require_at_most(answer, "pieces", described, what=what)
+    pieces = answer.get("pieces") if isinstance(answer, dict) else None
+    listed = 0
+    for piece in pieces if isinstance(pieces, list | tuple) else ():
+        places = piece.get("places") if isinstance(piece, dict) else None
+        listed += len(places) if isinstance(places, list | tuple) else 1
+    if listed > described:
+        raise ProtocolError(f"{what} names {listed:,} clips, {described:,} were described")
 
 
 def _embedder(member: Member) -> dict[str, object]:

@@ -148,7 +148,7 @@ class ManifestQuestion(msgspec.Struct, frozen=True):
     split: Split
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """One piece of embeddings that can be asked for.
 
     Parameters
@@ -370,6 +370,16 @@ def parse(kind: type[M], message: object, *, what: str) -> M:
         ArithmeticError,
     ) as error:
         raise ProtocolError(f"{what} is not understood: {printable(str(error))}") from error
+
+
+def require_at_most(message: object, field: str, most: int, *, what: str) -> None:
+    """Raise a `ProtocolError` where a list of a message is longer than it can be, before it is looked at.
+
+    What is no list is left to `parse`.
+    """
+    listed = message.get(field) if isinstance(message, dict) else None
+    if isinstance(listed, list | tuple) and len(listed) > most:
+        raise ProtocolError(f"{what}: {len(listed):,} {field} came, wanted {most:,} at most")
 
 
 def plain(message: msgspec.Struct) -> Message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,10 @@ def summed(roll: Roll, sites: Mapping[str, SiteHandle], dimensions: int) -> Sum:
     peers = [plain(keys[name]) for name in names]
     shares = roll.ask(
         lambda name: _boxes(
-            sites[name].mask_shares(peers, names.index(name), needed), name, len(names)
+            sites[name].mask_shares(peers, names.index(name), needed),
+            name,
+            names.index(name),
+            len(names),
         ),
         "sharing secrets",
     )
@@ -119,8 +122,10 @@ def summed(roll: Roll, sites: Mapping[str, SiteHandle], dimensions: int) -> Sum:
             f"{len(present)} of {len(names)} sites are left, {needed} are needed to take the masks off: "
             f"run again"
         )
+    wanted = [names.index(name) for name in shares]
     told = roll.ask(
-        lambda name: _parts(sites[name].unmask(present), name, len(names)), "taking masks off"
+        lambda name: _parts(sites[name].unmask(present), name, wanted, len(names)),
+        "taking masks off",
     )
     if len(told) < needed:
         raise FederationError(f"{len(told)} sites unmask, {needed} are needed: run again")
@@ -177,17 +182,21 @@ def read_total(message: object, dimensions: int) -> Sum:
         raise ProtocolError(str(error)) from error
 
 
-def _boxes(answer: Message, name: str, count: int) -> list[str]:
+def _boxes(answer: Message, name: str, place: int, count: int) -> list[str]:
     boxes = parse(MaskShares, answer, what=f"the shares of site {name!r}").boxes
-    if len(boxes) != count:
-        raise ProtocolError(f"site {name!r} sent {len(boxes)} shares, wanted {count}")
+    if len(boxes) != count or not all(boxes[:place] + boxes[place + 1 :]):
+        raise ProtocolError(
+            f"site {name!r} sent {sum(map(bool, boxes))} shares, wanted one for each of {count - 1} others"
+        )
     return boxes
 
 
-def _parts(answer: Message, name: str, count: int) -> list[str]:
+def _parts(answer: Message, name: str, wanted: Sequence[int], count: int) -> list[str]:
     parts = parse(Unmasking, answer, what=f"the parts of site {name!r}").parts
-    if len(parts) != count:
-        raise ProtocolError(f"site {name!r} sent {len(parts)} parts, wanted {count}")
+    if len(parts) != count or not all(parts[number] for number in wanted):
+        raise ProtocolError(
+            f"site {name!r} sent {sum(map(bool, parts))} parts, wanted {len(wanted)}, one of each site"
+        )
     return parts
 
 

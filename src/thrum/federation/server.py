@@ -258,6 +258,7 @@ class Server:
             own = parse_statistics(
                 sites[name].statistics(),
                 dimensions=member.description.dimensions,
+                most=len(member.machines),
                 what=f"the statistics of site {name!r}",
             )
             check_statistics(member, own)

@@ -335,7 +335,9 @@ class Site:
 
         def keep() -> str:
             what = "the pools"
-            found = parse_statistics(pools, dimensions=self._dimensions(), what=what)
+            found = parse_statistics(
+                pools, dimensions=self._dimensions(), most=len(self.machines), what=what
+            )
             if strange := [key for key in found if key not in self.machines]:
                 raise ProtocolError(f"a pool for {'/'.join(strange[0])} came, not this site's")
             found, refused = self._accepted(found)

@@ -18,6 +18,7 @@ from thrum.federation.messages import (
     parse,
     plain,
     printable,
+    require_at_most,
 )
 from thrum.federation.statistics_messages import MachineStatistics, Statistics
 from thrum.privacy.mechanisms import StatisticsChain, release_statistics
@@ -48,8 +49,10 @@ def pools_message(pools: Mapping[MachineKey, Moments]) -> Message:
     return _message(pools)
 
 
-def parse_statistics(message: object, *, dimensions: int, what: str) -> dict[MachineKey, Moments]:
-    """Check statistics, or pools, that have arrived.
+def parse_statistics(
+    message: object, *, dimensions: int, most: int, what: str
+) -> dict[MachineKey, Moments]:
+    """Check statistics, or pools, that have arrived: of `most` machines, those of the site.
 
     Raises
     ------
@@ -57,6 +60,7 @@ def parse_statistics(message: object, *, dimensions: int, what: str) -> dict[Mac
         Where they are malformed, of another embedder, or no covariance: not finite, axes not orthogonal, a
         trace other than one.
     """
+    require_at_most(message, "machines", most, what=what)
     found: dict[MachineKey, Moments] = {}
     for own in parse(Statistics, message, what=what).machines:
         name = printable("/".join(own.key))
