@@ -381,6 +381,30 @@ def test_what_an_earlier_round_brought_stays_until_something_is_accepted(site: S
     assert "network" not in site.score()[0].scores
 
 
+def test_a_site_that_is_killed_in_a_round_keeps_what_that_brought(
+    tmp_path: Path, site: Site
+) -> None:
+    """Started again between what came down and the end, it goes on; it is no new round to it."""
+
+    def started_again() -> Site:
+        clips = open_dataset(tmp_path / "data").where(machine_id="id_00").clips
+        again = Site(
+            "north", clips, create_embedder("precomputed"), site.folder, sharing="embeddings"
+        )
+        again.prepare()
+        return again
+
+    state, description = CLASSIFIER
+    site.describe(VERSION, 1)
+    assert site.accept_classifier(state, {**description, "group": "Fan"})["accepted"]
+    again = started_again()
+    assert again.accept_classifier(state, {**description, "group": "Press"})["accepted"]
+    last = started_again()
+    last.brought.end()
+    kept = sorted(path.name for path in (site.folder / "classifiers").iterdir())
+    assert kept == ["Fan", "Press"]
+
+
 def test_refusals_do_not_grow_without_end(site: Site) -> None:
     for _ in range(50):
         site.accept_scores({})

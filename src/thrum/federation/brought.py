@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from thrum import storage
+from thrum.errors import StorageError
 
 MOST_REFUSALS = 20
 RECEIVED = "received"
@@ -25,23 +26,25 @@ class Brought:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._refusals = folder / "refused.json"
-        self._replaced = False
+        self._waiting = folder / "nothing-brought-yet"
+        """There from the beginning of a round until something is accepted, also if the site is killed."""
 
     def begin(self) -> None:
         """Begin a round: what an earlier one brought stays in force for the time being."""
-        self._replaced = False
+        storage.write_text(self._waiting, "")
         self._refusals.unlink(missing_ok=True)
 
     def make_room(self) -> None:
         """Remove what an earlier round brought; to be called when the first thing of this one is accepted."""
-        if not self._replaced:
+        if self._waiting.exists():
             self._remove()
-            self._replaced = True
+            self._waiting.unlink()
 
     def end(self) -> None:
         """End a round that is done: where nothing was meant for the site, nothing stays in force."""
-        if not self._replaced and not self.refused:
+        if self._waiting.exists() and not self.refused:
             self._remove()
+        self._waiting.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Forget all of it."""
@@ -51,7 +54,10 @@ class Brought:
     @property
     def refused(self) -> list[str]:
         """What was refused in this round, and why."""
-        return list(storage.read_json(self._refusals)) if self._refusals.exists() else []
+        try:
+            return list(storage.read_json(self._refusals)) if self._refusals.exists() else []
+        except (StorageError, TypeError):
+            return [f"{self._refusals} is damaged: what was refused is not known"]
 
     def refuse(self, why: str) -> None:
         """Note that something was refused."""

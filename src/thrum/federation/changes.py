@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thrum import storage
+from thrum.errors import StorageError
 from thrum.federation.messages import Algorithm, Sharing
 
 
@@ -18,8 +19,15 @@ def changed_by_one(
     exactly, however many there are.
     """
     now = sorted(sites)
-    before = list(storage.read_json(path)["sites"]) if path.exists() else now
-    storage.write_json(path, {"sites": now}, private=True)
+    try:
+        before = list(storage.read_sealed(path, unsealed=True)["sites"]) if path.exists() else now
+    except (StorageError, KeyError, TypeError):
+        before = None
+    storage.write_sealed(path, {"sites": now}, private=True)
+    if before is None:
+        return [
+            "the list of who took part in the last round was damaged on disk: who is new, nobody can tell"
+        ]
     joined, left = set(now) - set(before), set(before) - set(now)
     if len(joined | left) != 1:
         return []

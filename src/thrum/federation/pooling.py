@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thrum import storage
-from thrum.errors import DataError
+from thrum.errors import DataError, StorageError
 from thrum.federation.messages import MachineKey
 from thrum.federation.pieces import Clips
 from thrum.federation.statistics import StatisticsStore
@@ -108,20 +108,21 @@ class KnownStatistics:
 
     def __init__(self, folder: Path, embedder: Mapping[str, Any]) -> None:
         self.store = StatisticsStore(folder)
+        self.damaged: list[str] = []
+        """What was found damaged so far, in words."""
         path = folder / "embedder.json"
-        if path.exists() and storage.read_json(path) != dict(embedder):
+        if path.exists() and self._embedder(path) != dict(embedder):
             shutil.rmtree(folder)
-        storage.write_json(path, dict(embedder))
+        storage.write_sealed(path, dict(embedder))
 
     def keep(self, site: str, moments: Mapping[MachineKey, Moments]) -> list[str]:
         """Keep what a site has sent in place of what it sent before; return what is odd about it."""
         notes = []
-        if site in self.store.names:
-            for key, before in self.store.read(site).items():
-                now = moments[key].count if key in moments else 0
-                if now < SHRUNK * before.count:
-                    notes.append(f"{'/'.join(key)} now has {now} clips, {before.count} before")
-                    _log.warning("%s", notes[-1])
+        for key, before in self._read(site).items() if site in self.store.names else ():
+            now = moments[key].count if key in moments else 0
+            if now < SHRUNK * before.count:
+                notes.append(f"{'/'.join(key)} now has {now} clips, {before.count} before")
+                _log.warning("%s", notes[-1])
         self.store.keep(site, moments)
         return notes
 
@@ -129,5 +130,33 @@ class KnownStatistics:
         """Return the statistics of every machine."""
         found: dict[MachineKey, Moments] = {}
         for site in self.store.names:
-            found |= self.store.read(site)
+            found |= self._read(site)
         return found
+
+    def _read(self, site: str) -> dict[MachineKey, Moments]:
+        """Return what a site sent before; where that is damaged, nothing, and it is forgotten."""
+        try:
+            return self.store.read(site)
+        except StorageError as error:
+            self._note(
+                f"the statistics of site {site!r} were damaged on the server's disk and are forgotten: what "
+                f"it sends counts",
+                error,
+            )
+            shutil.rmtree(self.store.folder / site)
+            return {}
+
+    def _embedder(self, path: Path) -> dict[str, Any] | None:
+        try:
+            return storage.read_sealed(path, unsealed=True)
+        except StorageError as error:
+            self._note(
+                "it was damaged on the server's disk by which embedder the statistics of before were made: "
+                "they are forgotten, and what sites send counts",
+                error,
+            )
+            return None
+
+    def _note(self, what: str, error: StorageError) -> None:
+        _log.warning("%s: %s", what, error)
+        self.damaged.append(what)

@@ -277,7 +277,7 @@ class Server:
             [members[name] for name in roll.present],
             {},
             [key for key in asking if key not in pools.of],
-            [*notes, *pools.notes],
+            [*known.damaged, *notes, *pools.notes],
             [name for name, accepted in kept.items() if not accepted],
             dict(roll.lost),
         )
