@@ -65,13 +65,22 @@ def test_many_vectors_are_compared_with_more(count: int, neighbours: int) -> Non
 
 
 def test_many_vectors_are_scored_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By blocks, and by a product of matrices where that is quicker."""
     random = np.random.default_rng(4)
     normal, new = random.normal(size=(300, 8)), random.normal(size=(20, 8))
-    normal[7] = normal[8]
     detector = LocalDensity().fit(normal)
     wanted = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
-    monkeypatch.setattr("thrum.detectors.local_density.MANY", 100)
+    monkeypatch.setattr("thrum.detectors.local_density.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("thrum.detectors.distances.EXACT_PRODUCTS", 0)
     detector = LocalDensity().fit(normal)
     found = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
     np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
     np.testing.assert_allclose(found[1], wanted[1], rtol=1e-12)
+
+
+def test_a_score_depends_on_no_vector_beside_it() -> None:
+    random = np.random.default_rng(5)
+    normal, new = random.normal(size=(60, 128)), random.normal(size=(30, 128))
+    detector = LocalDensity().fit(normal)
+    one_by_one = [detector.anomaly_score(row[None])[0] for row in new]
+    np.testing.assert_array_equal(detector.anomaly_score(new), one_by_one)

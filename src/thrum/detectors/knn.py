@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.detectors.base import Detector, Vectors
+from thrum.detectors.distances import can_be_exact, euclidean
 from thrum.errors import DataError
 
-EXACT_PRODUCTS = 1 << 28  # a second's work; beyond, distances come of a product of matrices
 ROWS_AT_ONCE, DISTANCES_AT_ONCE = 1024, 1 << 22  # bound the matrix of distances to 32 MB
 
 
@@ -60,7 +60,7 @@ class KNN(Detector):
         k = min(self.neighbours, len(self.vectors_))
         scores = np.zeros(len(X))
         at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(self.vectors_)))
-        few = min(len(X), ROWS_AT_ONCE) * self.vectors_.size <= EXACT_PRODUCTS
+        few = can_be_exact(min(len(X), ROWS_AT_ONCE), self.vectors_)
         for start in range(0, len(X), at_once):
             rows = slice(start, start + at_once)
             distances = self._distances(X[rows], exact=few)  # (B, N)
@@ -74,9 +74,8 @@ class KNN(Detector):
 
     def _distances(self, X: NDArray[np.float64], *, exact: bool) -> NDArray[np.float64]:
         """Return the distances (B, N), `exact` pair by pair, so that a copy is at no distance."""
-        from scipy.spatial.distance import cdist
+        if self.metric == "euclidean":
+            return euclidean(X, self.vectors_, exact=exact)
         from sklearn.metrics import pairwise_distances
 
-        if self.metric == "euclidean" and exact:
-            return np.asarray(cdist(X, self.vectors_))
         return np.asarray(pairwise_distances(X, self.vectors_, metric=self.metric))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.detectors.base import Detector, Vectors
+from thrum.detectors.distances import can_be_exact, euclidean
 from thrum.errors import DataError
 
 FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 2, 5
@@ -16,8 +17,6 @@ ROWS_AT_ONCE = 512  # bounds the matrix of distances
 TINIEST = 1e-12
 """Where all are copies."""
 FEWEST = 3
-MANY = 1500
-"""Of more vectors, a whole matrix of distances is too large, and leaving each out in turn too slow."""
 TINY = 1e-9
 """Of the mean distance: copies of one recording lie at distance 0 and would make every ratio infinite."""
 
@@ -54,14 +53,11 @@ class LocalDensity(Detector):
         if len(X) == 0:
             raise DataError("LocalDensity wants at least one normal vector, got none")
         self.vectors_ = X
-        if len(X) > MANY:
-            near, _ = self._neighbours(self.own_neighbours)
+        if len(X) < FEWEST:
+            self.spreads_ = np.ones(len(X))
+        else:
+            near, _ = self._neighbours(min(self.own_neighbours, len(X) - 1))
             self.spreads_ = _at_least(near.mean(axis=1))
-            return self
-        distances = _distances(X, X)
-        np.fill_diagonal(distances, np.inf)
-        few = len(X) < FEWEST
-        self.spreads_ = np.ones(len(X)) if few else _spreads(distances, self.own_neighbours)
         return self
 
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
@@ -69,17 +65,19 @@ class LocalDensity(Detector):
         self._require_fitted("vectors_")
         X = self._checked(X)
         scores = np.zeros(len(X))
+        exact = can_be_exact(min(len(X), ROWS_AT_ONCE), self.vectors_)
         for start in range(0, len(X), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            scores[rows] = self._ratios(_distances(X[rows], self.vectors_), self.spreads_)
+            scores[rows] = self._ratios(self._distances(X[rows], exact=exact), self.spreads_)
         return scores
 
     def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score the training vectors (N,), each as if its group (N,) had not been there, nor a neighbour."""
         self._require_fitted("vectors_")
-        if len(groups) > MANY and len(np.unique(groups)) == len(groups):
+        enough = len(groups) > max(self.compared, self.own_neighbours + 1)
+        if enough and len(np.unique(groups)) == len(groups):
             return self._each_left_out()
-        distances = _distances(self.vectors_, self.vectors_)
+        distances = self._distances(self.vectors_, exact=can_be_exact(len(groups), self.vectors_))
         np.fill_diagonal(distances, np.inf)
         scores = np.zeros(len(groups))
         for group in np.unique(groups):
@@ -109,10 +107,11 @@ class LocalDensity(Detector):
     def _neighbours(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return distances (N, count) of each vector to its nearest others, ascending, and which they are."""
         near = np.zeros((len(self.vectors_), count))
+        exact = can_be_exact(min(len(near), ROWS_AT_ONCE), self.vectors_)
         places = np.zeros(near.shape, np.intp)
         for start in range(0, len(near), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(near)))
-            distances = _distances(self.vectors_[rows], self.vectors_)
+            distances = self._distances(self.vectors_[rows], exact=exact)
             distances[np.arange(len(rows)), rows] = np.inf
             nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
             own = np.take_along_axis(distances, nearest, axis=1)
@@ -120,6 +119,9 @@ class LocalDensity(Detector):
             near[rows] = np.take_along_axis(own, order, axis=1)
             places[rows] = np.take_along_axis(nearest, order, axis=1)
         return near, places
+
+    def _distances(self, X: NDArray[np.float64], *, exact: bool) -> NDArray[np.float64]:
+        return euclidean(X, self.vectors_, exact=exact)
 
     @property
     def compared(self) -> int:
@@ -139,13 +141,6 @@ class LocalDensity(Detector):
 def _usual(count: int) -> int:
     """Return how many of `count` normal vectors a vector is compared with."""
     return min(max(count // VECTORS_A_NEIGHBOUR, FEWEST_NEIGHBOURS), MOST_NEIGHBOURS)
-
-
-def _distances(X: NDArray[np.float64], Y: NDArray[np.float64]) -> NDArray[np.float64]:
-    from sklearn.metrics import pairwise_distances
-
-    distances: NDArray[np.float64] = pairwise_distances(X, Y)
-    return distances
 
 
 def _spreads(distances: NDArray[np.float64], own_neighbours: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from thrum.bench.few_clips.draws import Case, situation
 from thrum.bench.few_clips.filling import scored
-from thrum.bench.few_clips.methods import FramesOf, Means, scores_of
+from thrum.bench.few_clips.methods import FramesOf, Means, site_scores
 from thrum.errors import DatasetError
 from thrum.evaluation.curves import LearningCurves
 from thrum.evaluation.metrics import auc
@@ -62,7 +62,7 @@ def learning_curves(
                 nows = [situation(dataset, key, case, seed=seed) for key in keys]
             except DatasetError:  # one machine ID, or one clip: no curve
                 return None
-            every = [(now, scores_of(now, means)) for now in nows]
+            every = [(now, site_scores(now, means)) for now in nows]
             for method, drawn in values.items():
                 drawn.append(
                     [auc([c.label == "anomaly" for c in now.test], s[method]) for now, s in every]

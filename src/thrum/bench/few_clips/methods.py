@@ -81,17 +81,24 @@ class Means:
         return pooled([moments[key] for key in counting], weights=[weights[k] for k in counting])
 
 
-def scores_of(now: Situation, means: Means) -> Mapping[str, NDArray[np.float64]]:
-    """Return the scores (B,) of the test clips by every method that needs no training.
+def site_scores(now: Situation, means: Means) -> Mapping[str, NDArray[np.float64]]:
+    """Return the scores (B,) of the test clips by every method of a site that needs no training.
 
     Where the others have no pool to give, a site acts on what it has alone.
     """
     own, test = ([means.of(clip) for clip in clips] for clips in (now.own, now.test))
     pairs, _ = MachineScorer(pool=means.pool(now)).fit(own).score(test)
-    mahalanobis = Mahalanobis().fit(np.concatenate(own))
     alone = dict.fromkeys(METHODS, pairs["local_whitened"].test)
-    scores = {name: pair.test for name, pair in pairs.items()}
-    return alone | scores | {"mahalanobis": mahalanobis.anomaly_score(np.concatenate(test))}
+    return alone | {name: pair.test for name, pair in pairs.items()}
+
+
+def scores_of(now: Situation, means: Means) -> Mapping[str, NDArray[np.float64]]:
+    """Return `site_scores`, and those (B,) of the Mahalanobis distance beside them."""
+    own, test = (
+        np.concatenate([means.of(clip) for clip in clips]) for clips in (now.own, now.test)
+    )
+    mahalanobis = Mahalanobis().fit(own).anomaly_score(test)
+    return {**site_scores(now, means), "mahalanobis": mahalanobis}
 
 
 def harm_scores(now: Situation, means: Means, *, seed: int) -> Mapping[str, NDArray[np.float64]]:
