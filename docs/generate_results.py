@@ -256,9 +256,9 @@ def needs() -> str:
 
 
 POOLED = {
-    "ID classifier, compact form": (
-        ("testbed", "sites together: collaborative"),
-        ("embedders", "logmel, together"),
+    "ID classifier and statistics (fused)": (
+        ("testbed", "sites together: fused"),
+        ("embedders", "logmel, together, fused"),
     ),
     **{
         row: (("testbed", row), ("testbed", row))
