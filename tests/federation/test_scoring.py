@@ -6,6 +6,7 @@ import base64
 import csv
 import datetime
 import http.client
+import shutil
 import ssl
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -27,12 +29,14 @@ import thrum
 from thrum.cli.main import app
 from thrum.errors import FederationError, ProtocolError
 from thrum.federation.ledger import Ledger
+from thrum.federation.locking import locked
 from thrum.federation.scoring.admission import WINDOW_SECONDS, Admission
 from thrum.federation.scoring.asking import Counter, _question, ask_scores, score_new
-from thrum.federation.scoring.kept import KeptNetworks
+from thrum.federation.scoring.kept import KeptNetworks, NewestNetworks
 from thrum.federation.scoring.messages import LARGEST_BYTES, decoded_question, encoded
 from thrum.federation.scoring.service import PATH, SIGNATURE, ScoreService
 from thrum.federation.scoring.signing import require_signed, signed
+from thrum.systems.embedding_sharing import IDClassifier
 
 SITE, KEY = "machine0_id_00", ("machine0", "id_00")
 OTHER = "machine1_id_00"
@@ -269,6 +273,56 @@ def test_old_questions_and_those_before_its_time_are_refused(
             ask(now + late)
     now += 2 * WINDOW_SECONDS
     ask(now - 10)
+
+
+def test_who_is_struck_off_is_answered_no_more(authority: Authority, kept: KeptNetworks) -> None:
+    struck: list[str] = []
+
+    def require(site: str) -> None:
+        if site in struck:
+            raise FederationError(f"site {site!r} is not in the list")
+
+    admission = Admission(kept, clock=time.time, require_allowed=require)
+    certificate = x509.load_pem_x509_certificate((authority.folder / f"{SITE}.crt").read_bytes())
+    der = certificate.public_bytes(serialization.Encoding.DER)
+
+    def ask() -> None:
+        body = encoded(_question(SITE, KEY, clips(1)))
+        signature = signed(body, authority.folder / f"{SITE}.key")
+        admission.answer(body, signature, site=SITE, certificate=der)
+
+    ask()
+    struck.append(SITE)
+    with pytest.raises(ProtocolError, match="is not in the list"):
+        ask()
+
+
+def test_a_newer_round_is_served_without_a_restart(out: Path, tmp_path: Path) -> None:
+    """While it runs the one before is; what cannot be read leaves that, too."""
+    folder, told = tmp_path / "server", []
+    shutil.copytree(out / "server", folder)
+    newest = NewestNetworks(folder, device="cpu", told=told.append)
+    before = newest.scores(SITE, KEY, clips())
+    note = (folder / "scoring.json").read_bytes()
+    (folder / "scoring.json").unlink()  # a round begins
+    shutil.move(folder / "classifiers", tmp_path / "away")
+    assert newest.scores(SITE, KEY, clips()) == before
+
+    (folder / "scoring.json").write_bytes(note)
+    assert newest.scores(SITE, KEY, clips()) == before
+    assert "cannot be served yet" in told[-1]
+
+    shutil.move(tmp_path / "away", folder / "classifiers")
+    classifier = IDClassifier.load(folder / "classifiers" / "all")
+    with torch.no_grad():
+        for parameter in classifier.members[0].parameters():
+            parameter *= 1.5
+    classifier.save(folder / "classifiers" / "all")
+    with locked(folder):  # the round has not let go of the store
+        assert newest.scores(SITE, KEY, clips()) == before
+    after = newest.scores(SITE, KEY, clips())
+    assert after.test != before.test
+    assert told[-1] == "the networks of a newer round are served from now on"
 
 
 @pytest.mark.parametrize(

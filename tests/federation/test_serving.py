@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,16 +31,19 @@ def test_a_round_that_stops_is_noted_and_tried_again(
 ) -> None:
     outcomes: Iterator[Any] = iter(
         [
-            {"sites": {"b": [], "a": []}},
+            {"sites": {"b": [], "a": []}, "asked": ["a", "b"]},
             FederationError("site 'a' was lost"),
             OSError("no space"),
-            {"sites": {}},
+            {"sites": {}, "asked": []},
         ]
     )
     opened, slept, told, ended = [], [], [], []
 
     class Alive:
         def check(self) -> None:
+            pass
+
+        def tell(self, _: object) -> None:
             pass
 
     @contextmanager
@@ -57,9 +61,10 @@ def test_a_round_that_stops_is_noted_and_tried_again(
     monkeypatch.setattr(serving, "one_round", one_round)
     monkeypatch.setattr(serving.time, "sleep", slept.append)
     settings = ServerSettings(tmp_path, {"a": ["fan/id_00"], "b": ["fan/id_01"]})
+    kit: Any = SimpleNamespace(warning=lambda: "the certificates end in 3 days")
     serving.serve_rounds(
-        None,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
+        kit,
+        kit,
         settings,
         every_seconds=0.01,
         wait_seconds=1,
@@ -75,9 +80,58 @@ def test_a_round_that_stops_is_noted_and_tried_again(
     assert rounds_of(tmp_path)[1]["reason"] == "site 'a' was lost"
     assert any("site 'a' was lost; trying again in 5 s" in line for line in told)
     assert 5.0 in slept
+    assert "the certificates end in 3 days" in told  # also of a service that is never started again
     (tmp_path / "config.toml").touch()
     status = status_of(tmp_path)
     assert (status.rounds_done, status.rounds_stopped) == (2, 2)
+
+
+def test_who_comes_late_has_a_round_begun_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a site that is new in the list, which is read again before each round."""
+    sites = tmp_path / "sites.toml"
+    sites.write_text('[sites]\na = ["fan/id_00"]\n', encoding="utf-8")
+    given, told = [], []
+    connected = {"a"}
+
+    class Alive:
+        def check(self) -> None:
+            if len(given) == 1 and "c" not in connected:
+                lines = '[sites]\na = ["fan/id_00"]\nc = ["fan/id_02"]\n'
+                sites.write_text(lines, encoding="utf-8")
+                connected.update(("b", "c"))  # b has a kit, and is in no list
+
+        def tell(self, settings: ServerSettings) -> None:
+            given.append(sorted(settings.registry))
+
+    @contextmanager
+    def listening(*_: object, **__: object) -> Iterator[tuple[Any, Any]]:
+        yield Alive(), SimpleNamespace(connected=lambda: set(connected))
+
+    def one_round(*_: object, **__: object) -> dict[str, Any]:
+        return {"sites": {"a": []}, "asked": sorted(connected & set(given[-1]))}
+
+    monkeypatch.setattr(serving, "listening", listening)
+    monkeypatch.setattr(serving, "one_round", one_round)
+    monkeypatch.setattr(serving, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0.01)
+    kit: Any = SimpleNamespace(warning=lambda: None)
+    settings = ServerSettings(tmp_path / "hub", {"a": ["fan/id_00"]}, sites_file=sites)
+    settings.out.mkdir()
+    serving.serve_rounds(
+        kit,
+        kit,
+        settings,
+        every_seconds=3600.0,
+        wait_seconds=1,
+        tell=told.append,
+        progress=lambda *_: None,
+        ended=lambda _: None,
+        rounds=2,
+    )
+    assert given == [["a"], ["a", "c"]]
+    assert "c came late: the next round begins now" in told
 
 
 def test_a_torn_line_is_no_round(tmp_path: Path) -> None:

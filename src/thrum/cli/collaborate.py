@@ -10,6 +10,7 @@ import typer
 from thrum.cli import console
 from thrum.cli.collaborate_client import client
 from thrum.cli.collaborate_ledger import ledger, withdraw
+from thrum.cli.collaborate_renew import renew
 from thrum.cli.collaborate_scores import score, serve_scores
 from thrum.cli.collaborate_server import server
 from thrum.cli.collaborate_status import status
@@ -49,6 +50,7 @@ app.command("withdraw")(withdraw)
 app.command("server")(server)
 app.command("client")(client)
 app.command("status")(status)
+app.command("renew")(renew)
 app.command("serve-scores")(serve_scores)
 app.command("score")(score)
 

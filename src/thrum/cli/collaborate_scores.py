@@ -28,28 +28,36 @@ def serve_scores(
         Path, typer.Option(help="The folder that holds the kits of the server and of the operator.")
     ],
     out: Annotated[Path, typer.Option(help="The store of thrum collaborate server, Algorithm 2.")],
+    sites: Annotated[
+        Path | None,
+        typer.Option(help="TOML: who may ask; that of thrum collaborate server, if it is there."),
+    ] = None,
     port: Port = None,
     device: Device = "auto",
 ) -> None:
-    """Score new clips for the sites of the last round of Algorithm 2, over HTTPS, until Ctrl-C."""
+    """Score new clips for the sites of the newest round of Algorithm 2, over HTTPS, until Ctrl-C."""
     import time
     from contextlib import suppress
+    from functools import partial
 
+    from thrum.federation.flare.allowed import Allowed
     from thrum.federation.flare.counter import scores_port
     from thrum.federation.flare.kit import server_kits
-    from thrum.federation.locking import locked
+    from thrum.federation.flare.settings import sites_file_of
     from thrum.federation.scoring.admission import Admission
-    from thrum.federation.scoring.kept import KeptNetworks, require_kept
+    from thrum.federation.scoring.kept import NewestNetworks
     from thrum.federation.scoring.service import ScoreService
 
     server, _ = server_kits(kit)
     if warning := server.warning():
         typer.echo(warning, err=True)
-    require_kept(out)
-    with locked(out):
-        kept = KeptNetworks(out, device=device)
+    kept = NewestNetworks(out, device=device, told=partial(typer.echo, err=True))
+    allowed = Allowed(sites or sites_file_of(out))
+    if allowed.path is not None:
+        allowed.sites()
     chosen = port or scores_port(server)
-    with ScoreService(("", chosen), server.startup, Admission(kept, clock=time.time)) as service:
+    admission = Admission(kept, clock=time.time, require_allowed=allowed.require)
+    with ScoreService(("", chosen), server.startup, admission) as service:
         for site, keys in kept.machines.items():
             typer.echo(f"{site}: {', '.join(map('/'.join, keys))}", err=True)
         typer.echo(f"scores are served at {server.host}:{chosen} (Ctrl-C ends)", err=True)

@@ -96,6 +96,7 @@ def server(
         release=told_release(release, shared) if release is not None else None,
         whitening_from=whitening_from,
         limits=Limits(max_clips, round(max_gigabytes * 1e9)),
+        sites_file=sites.resolve(),
     )
 
     def tell(line: str) -> None:

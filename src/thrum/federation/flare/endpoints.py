@@ -19,6 +19,7 @@ from nvflare.collab import CollabCallError, collab
 
 from thrum import storage
 from thrum.errors import FederationError, ProtocolError, ThrumError
+from thrum.federation.flare.allowed import Allowed
 from thrum.federation.flare.process import end_with_parent
 from thrum.federation.flare.rounds import open_site
 from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_settings
@@ -152,12 +153,17 @@ class RemoteSite:
         The engine's handle.
     answer_seconds
         How long one answer may take, its transfer included.
+    allowed
+        Who may take part; looked at before each message.
     """
 
-    def __init__(self, name: str, proxy: Any, *, answer_seconds: float) -> None:
+    def __init__(
+        self, name: str, proxy: Any, *, answer_seconds: float, allowed: Allowed | None = None
+    ) -> None:
         self.name = name
         self._proxy = proxy
         self._answer_seconds = answer_seconds
+        self._allowed = allowed or Allowed(None)
 
     def describe(
         self, protocol: Sequence[int], algorithm: int, sharing: str = "embeddings"
@@ -211,6 +217,7 @@ class RemoteSite:
 
     def conclude(self, state: str, outcome: Message) -> None:
         """Say how the round ended."""
+        self._allowed.require(self.name)
         self._proxy(timeout=FAREWELL_SECONDS).conclude(state=state, outcome=outcome)
 
     def _ask(self, question: str, **arguments: Any) -> Message:
@@ -218,6 +225,7 @@ class RemoteSite:
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            self._allowed.require(self.name)
             try:
                 self._proxy(timeout=PRESENT_SECONDS).present()  # who is lost is found out soon
                 reply = self._proxy(timeout=self._answer_seconds).answer(
@@ -256,8 +264,11 @@ class ServerEndpoint:
     def run(self) -> None:
         """Run the round; whatever becomes of it, note it and tell the sites."""
         settings = read_settings(ServerSettings)
+        allowed = Allowed(settings.sites_file)
         sites = {
-            proxy.name: RemoteSite(proxy.name, proxy, answer_seconds=settings.answer_seconds)
+            proxy.name: RemoteSite(
+                proxy.name, proxy, answer_seconds=settings.answer_seconds, allowed=allowed
+            )
             for proxy in collab.clients
         }
         try:
@@ -326,7 +337,7 @@ def _farewell(sites: dict[str, RemoteSite], end: Conclusion) -> None:
     def tell(site: RemoteSite) -> None:
         try:
             site.conclude(state, outcome)
-        except CollabCallError as error:
+        except (CollabCallError, ThrumError) as error:
             _log.warning("site %r was not told that the round is %s: %s", site.name, state, error)
 
     with ThreadPoolExecutor(PARALLEL_SITES) as executor:

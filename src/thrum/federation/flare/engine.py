@@ -54,7 +54,7 @@ class Engine:
         try:
             _tidy(self.kit.folder)
             write_policy(self.kit, log=self.log)
-            files.write_settings(self.folder / "settings.json", self.settings)
+            self.tell(self.settings)
             self.start()
         except BaseException:
             self._lock.close()
@@ -70,6 +70,11 @@ class Engine:
         self.stop()
         if self._lock is not None:
             self._lock.close()
+
+    def tell(self, settings: files.SiteSettings | files.ServerSettings) -> None:
+        """Give the processes of the next round other settings."""
+        self.settings = settings
+        files.write_settings(self.folder / "settings.json", settings)
 
     def start(self) -> None:
         """Start the process that listens or connects; it starts others for a round."""

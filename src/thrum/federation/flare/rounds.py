@@ -72,8 +72,9 @@ def serve(
     Returns
     -------
     dict
-        ``sites`` with the machines of each, ``classifiers`` by name, ``alone``: machines that had
-        nothing to be told apart from, and ``notes``: what a reader of the results must know.
+        ``asked``, the sites that were here when it began; ``sites`` with the machines of each that took part
+        to the end; ``classifiers`` by name, ``alone``: machines that had nothing to be told apart from, and
+        ``notes``: what a reader of the results must know.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def one_round(
     if state["state"] != "done":
         reason = state.get("reason", f"the engine ended it ({ended}); its logs lie in {engine.log}")
         raise FederationError(f"the round stopped: {reason}. What has arrived is kept: run again")
-    return {key: value for key, value in state.items() if key != "state"}
+    return {"asked": here} | {key: value for key, value in state.items() if key != "state"}
 
 
 def take_part(

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thrum.errors import ThrumError
 from thrum.evaluation.table import Result
+from thrum.federation.flare.allowed import Allowed
 from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.history import note_round, now
 from thrum.federation.flare.kit import Kit, reachable
+from thrum.federation.flare.operator import Operator
 from thrum.federation.flare.rounds import (
     POLL_SECONDS,
     Tell,
@@ -34,6 +37,8 @@ from thrum.types import Progress
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
+LATE_SECONDS = 5.0
+"""Between two looks at who has come since the last round began."""
 
 
 @dataclass
@@ -73,6 +78,9 @@ def serve_rounds(
 ) -> None:
     """Run a round every `every_seconds`, from the end of one to the beginning of the next.
 
+    A site that comes in between has one begun at once, so that it need not wait for what the others have.
+    Before each round the list of sites is read again.
+
     Parameters
     ----------
     wait_seconds
@@ -84,12 +92,16 @@ def serve_rounds(
         How many are run; None runs until the process is ended.
     """
     pause, done = Pause(max(FIRST_PAUSE_SECONDS, min(every_seconds, LONGEST_PAUSE_SECONDS))), 0
+    allowed = Allowed(settings.sites_file)
     while rounds is None or done < rounds:
         began = now()
         try:
+            settings = _of_now(settings, allowed)
             with listening(server, operator, settings, tell=tell) as (engine, session):
                 while rounds is None or done < rounds:
                     began = now()
+                    settings = _of_now(settings, allowed)
+                    engine.tell(settings)
                     outcome = one_round(
                         engine,
                         session,
@@ -105,8 +117,13 @@ def serve_rounds(
                     done += 1
                     pause.went_well()
                     if rounds is None or done < rounds:
+                        for warning in filter(None, (server.warning(), operator.warning())):
+                            tell(warning)
                         tell(f"the next round begins in {_in_words(every_seconds)} (Ctrl-C ends)")
-                        _rest(engine, every_seconds)
+                        asked = set(outcome["asked"])
+                        who_is_late = partial(_late, session, allowed, settings, asked)
+                        if late := _rest(engine, every_seconds, who_is_late):
+                            tell(f"{', '.join(late)} came late: the next round begins now")
         except (ThrumError, OSError) as error:
             seconds = pause.after_failure()
             tell(f"{error}; trying again in {_in_words(seconds)} (Ctrl-C ends)")
@@ -151,6 +168,8 @@ def take_part_in_rounds(
                     ended(*conclude(site, settings, seed=seed))
                     done += 1
                     pause.went_well()
+                    if warning := kit.warning():
+                        tell(warning)
                 while engine.busy():
                     time.sleep(POLL_SECONDS)
         except (ThrumError, OSError) as error:
@@ -166,12 +185,30 @@ def _note_quietly(folder: Path, *, began: str, reason: str, tell: Tell) -> None:
         tell(f"that could not be noted: {error}")
 
 
-def _rest(engine: Engine, seconds: float) -> None:
-    """Wait, but no longer than the engine lives."""
-    until = time.monotonic() + seconds
+def _of_now(settings: ServerSettings, allowed: Allowed) -> ServerSettings:
+    """Return the settings with the list of sites as it is now."""
+    return settings if allowed.path is None else replace(settings, registry=dict(allowed.sites()))
+
+
+def _rest(engine: Engine, seconds: float, late: Callable[[], list[str]]) -> list[str]:
+    """Wait, but no longer than the engine lives, or until somebody comes late; return who does."""
+    until, looked = time.monotonic() + seconds, time.monotonic()
     while time.monotonic() < until:
         engine.check()
         time.sleep(min(POLL_SECONDS, max(until - time.monotonic(), 0)))
+        if time.monotonic() - looked >= LATE_SECONDS:
+            looked = time.monotonic()
+            if found := late():
+                return found
+    return []
+
+
+def _late(
+    session: Operator, allowed: Allowed, settings: ServerSettings, asked: set[str]
+) -> list[str]:
+    """Return the sites that are here, may take part, and were not here when the last round began."""
+    may = _of_now(settings, allowed).registry
+    return sorted(name for name in session.connected() if name in may and name not in asked)
 
 
 def _in_words(seconds: float) -> str:

@@ -95,6 +95,9 @@ class ServerSettings:
         The chain of mechanisms that all sites must release by; None takes theirs.
     whitening_from
         As `thrum.federation.server.Server` has it.
+    sites_file
+        Where `registry` was read. It is read again before each round and before each message: who is struck
+        off takes part no more. None has the registry stand.
     """
 
     out: Path
@@ -110,6 +113,7 @@ class ServerSettings:
     quorum: int | None = None
     release: str | None = None
     whitening_from: int = WHITENING_FROM
+    sites_file: Path | None = None
 
     def __post_init__(self) -> None:
         self.config.require_shareable()
@@ -136,6 +140,13 @@ def read_settings(kind: type[S]) -> S:
     """Read, in a process of the engine, what the command that started it wrote."""
     path = Path(os.environ[VARIABLE])
     return config.from_mapping(kind, storage.read_json(path), where=str(path))
+
+
+def sites_file_of(folder: Path) -> Path | None:
+    """Return the list of sites of the last round in a server's store; None where it names none."""
+    path = folder / "config.toml"
+    found = config.read_toml(path).get("sites_file") if path.exists() else None
+    return Path(found) if isinstance(found, str) else None
 
 
 def read_registry(path: Path) -> dict[str, tuple[str, ...]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from thrum.errors import ProtocolError
+from thrum.errors import ProtocolError, ThrumError
 from thrum.federation.messages import VERSION, ScoresMessage, understood
-from thrum.federation.scoring.kept import KeptNetworks
+from thrum.federation.scoring.kept import KeptNetworks, NewestNetworks
 from thrum.federation.scoring.messages import decoded_question
 from thrum.federation.scoring.signing import require_signed
 
@@ -28,11 +28,20 @@ class Admission:
         What scores.
     clock
         Seconds since 1970.
+    require_allowed
+        Raises a `ThrumError` where a site may take part no more; asked at every question.
     """
 
-    def __init__(self, kept: KeptNetworks, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kept: KeptNetworks | NewestNetworks,
+        *,
+        clock: Callable[[], float],
+        require_allowed: Callable[[str], None] = lambda site: None,
+    ) -> None:
         self.kept = kept
         self._clock = clock
+        self._require_allowed = require_allowed
         self._began = clock()
         self._seen: dict[tuple[str, str], float] = {}
         self._lock = Lock()
@@ -46,12 +55,16 @@ class Admission:
         ------
         ProtocolError
             Where it is not signed by that certificate's key, not understood, of another site's, too old,
-            said before, or of a machine that is not the site's.
+            said before, of a machine that is not the site's, or where the site may take part no more.
         """
         require_signed(body, signature, certificate)
         question = decoded_question(body)
         if question.site != site:
             raise ProtocolError(f"{site!r} asks in the name of {question.site!r}")
+        try:
+            self._require_allowed(site)
+        except ThrumError as error:
+            raise ProtocolError(str(error)) from error
         if not understood(question.protocol):
             raise ProtocolError(
                 f"site {site!r} speaks another version of the protocol than {VERSION[0]}.{VERSION[1]}"

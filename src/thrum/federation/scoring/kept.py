@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum import storage
-from thrum.errors import FederationError, ProtocolError
+from thrum.errors import FederationError, ProtocolError, ThrumError
+from thrum.federation.locking import locked
 from thrum.federation.messages import MachineKey, Piece, ScoresMessage, parse, plain
 from thrum.federation.pieces import Clips, PieceStore
 from thrum.systems.embedding_sharing import IDClassifier
@@ -67,8 +68,10 @@ class KeptNetworks:
         require_kept(folder)
         classifiers = [
             IDClassifier.load(path).to(device_of(device))
-            for path in sorted((folder / "classifiers").iterdir())
+            for path in sorted((folder / "classifiers").glob("*"))
         ]
+        if not classifiers:
+            raise FederationError(f"{folder} holds no classifier any more: run the round again")
         self._networks: dict[tuple[str, MachineKey], Network] = {}
         self._dimensions: dict[MachineKey, int] = {}
         self._one_at_a_time = Lock()
@@ -109,6 +112,76 @@ class KeptNetworks:
             found = network.network_scores(clips)
         message = {"key": list(key), **found.message()}
         return parse(ScoresMessage, message, what="the scores")
+
+
+class NewestNetworks:
+    """The networks of the newest round that is done; while another runs, those of the one before.
+
+    Parameters
+    ----------
+    folder
+        The server's store.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    told
+        Is told when those of a newer round are taken, and when they cannot be, and why.
+
+    Raises
+    ------
+    FederationError
+        Where the store holds no round of Algorithm 2 that is done, or one is running.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        require_kept(folder)
+        self.folder = folder
+        self.device = device
+        self._told = told
+        self._lock = Lock()
+        self._stamp = self._now()
+        with locked(folder):
+            self._kept = KeptNetworks(folder, device=device)
+
+    @property
+    def machines(self) -> dict[str, list[MachineKey]]:
+        """The machines of each site that can be scored."""
+        return self._kept.machines
+
+    def scores(
+        self, site: str, key: MachineKey, clips: Sequence[NDArray[np.float16]]
+    ) -> ScoresMessage:
+        """Score new clips, as `KeptNetworks.scores` has it."""
+        with self._lock:
+            self._renew()
+        return self._kept.scores(site, key, clips)
+
+    def _renew(self) -> None:
+        """Take the networks of a newer round, where one is done and no other has begun."""
+        stamp = self._now()
+        if stamp is None or stamp == self._stamp:
+            return
+        try:
+            with locked(self.folder):
+                self._kept = KeptNetworks(self.folder, device=self.device)
+        except ThrumError as error:
+            self._told(f"a newer round cannot be served yet ({error}); the one before is")
+        else:
+            self._stamp = stamp
+            self._told("the networks of a newer round are served from now on")
+
+    def _now(self) -> tuple[int, int] | None:
+        """Return what tells the note of one round from that of another; None while a round runs."""
+        try:
+            found = (self.folder / FILE).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
 
 
 def _clips(folder: Path) -> dict[tuple[str, MachineKey], Clips]:
