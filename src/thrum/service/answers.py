@@ -117,22 +117,37 @@ def _change_baseline(database: Database, watched: Watched, audio: Path, answer: 
     numbers = json.loads(answer["clips"])
     if answer["what"] not in ("fault", "normal") or not numbers:
         return "done"
+    when = datetime.fromtimestamp(answer["at"], UTC).isoformat(timespec="seconds")
+    signed = changing.Signed(when, answer["who"], answer["comment"])
+    version = _done_before(watched, signed, numbers)
+    if version is not None:
+        return f"version {version} of the baseline"
     with database.reading() as connection:
         rows = connection.execute(select(clips).where(clips.c.id.in_(numbers))).mappings().all()
     rows = [row for row in rows if row["path"] is not None and (audio / row["path"]).is_file()]
     if not rows:
         raise DataError("the audio of these clips is no longer kept")
+    gone = len(numbers) - len(rows)
+    without = (f"the audio of {gone} of these clips is no longer kept",) if gone else ()
     sounds = watched.sounds(rows, audio)
-    when = datetime.fromtimestamp(answer["at"], UTC).isoformat(timespec="seconds")
-    signed = changing.Signed(when, answer["who"], answer["comment"])
     try:
         if answer["what"] == "fault":
             done = changing.confirm_faults(watched.monitor, sounds, signed)
         else:
             done = changing.add(watched.monitor, sounds, signed)
     except UsageError as error:
-        return f"done: {error}"  # all are known: it was done before, and the service was killed
-    return "; ".join((f"version {done.change.version} of the baseline", *done.advice))
+        return f"done: {error}"  # all are known: somebody has said so before
+    return "; ".join((f"version {done.change.version} of the baseline", *without, *done.advice))
+
+
+def _done_before(watched: Watched, signed: changing.Signed, numbers: Sequence[int]) -> int | None:
+    """Return the version that an answer made before the service was killed; None where it made none."""
+    names = {f"clip {number}" for number in numbers}
+    for change in watched.monitor.history.changes():
+        same = changing.Signed(change.when, change.who, change.why) == signed
+        if same and change.what in ("add", "fault") and names.issuperset(change.clips):
+            return change.version
+    return None
 
 
 def _finish(
@@ -172,10 +187,11 @@ def _finish(
                 watched.stream.forget(0)
                 machines.close_alarm(connection, alarm, now)
                 events.tell(connection, settings, name, "closed", alarm, now)
+    if outcome.startswith("version"):  # these clips are compared with from now on
+        kept = clips.c.id.in_(json.loads(answer["clips"])) & clips.c.path.is_not(None)
+        connection.execute(update(clips).where(kept).values(kept=True))
     if what == "normal" and outcome.startswith("version"):
         watched.stream = watched.monitor.stream()
-        numbers = json.loads(answer["clips"])  # they are compared with from now on
-        connection.execute(update(clips).where(clips.c.id.in_(numbers)).values(kept=True))
         logs.audit(connection, answer["who"], "baseline", name, outcome, now)
     if standing != before:
         machines.set_standing(connection, name, before, standing, now)

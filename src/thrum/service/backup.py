@@ -54,8 +54,8 @@ def back_up(settings: Settings, path: Path) -> int:
             tar.add(copy, DATABASE)
             count = 0
             for name in _kept(copy):
-                if (folder / AUDIO / name).is_file():
-                    tar.add(folder / AUDIO / name, f"{AUDIO}/{name}")
+                if (settings.service.audio_folder / name).is_file():
+                    tar.add(settings.service.audio_folder / name, f"{AUDIO}/{name}")
                     count += 1
             for number, run in enumerate(_runs(settings)):
                 if (run / "monitors").is_dir():
@@ -93,7 +93,9 @@ def restore(settings: Settings, path: Path) -> list[str]:
                 ) from error
             notes = _restore_baselines(settings, Path(temporary) / BASELINES)
             if (Path(temporary) / AUDIO).is_dir():
-                shutil.copytree(Path(temporary) / AUDIO, folder / AUDIO, dirs_exist_ok=True)
+                shutil.copytree(
+                    Path(temporary) / AUDIO, settings.service.audio_folder, dirs_exist_ok=True
+                )
             # Last: where this is killed before, there is no database and it can be done again.
             (Path(temporary) / DATABASE).replace(folder / DATABASE)
             storage.fsync(folder)

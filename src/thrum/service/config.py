@@ -39,6 +39,8 @@ class ServiceSettings:
         Database, audio and keys; relative to the file of settings.
     host, port
         Where the dashboard and the interface listen. Only this machine can open 127.0.0.1.
+    audio
+        The folder of audio, which all workers of one database must share; None for one in `folder`.
     database
         An address of SQLAlchemy, for instance ``postgresql+psycopg://thrum@localhost/thrum``; None for
         SQLite
@@ -62,6 +64,7 @@ class ServiceSettings:
     """
 
     folder: Path = Path("monitor")
+    audio: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8321
     database: str | None = None
@@ -84,6 +87,11 @@ class ServiceSettings:
         )
         if (self.certificate is None) != (self.private_key is None):
             raise ConfigError("certificate and private_key belong together: give both, or none")
+
+    @property
+    def audio_folder(self) -> Path:
+        """The folder of audio."""
+        return self.audio or self.folder / "audio"
 
 
 @dataclass(frozen=True)
@@ -353,6 +361,7 @@ def load(path: Path) -> Settings:
         service=replace(
             service,
             folder=base / service.folder,
+            audio=_beside(base, service.audio),
             certificate=_beside(base, service.certificate),
             private_key=_beside(base, service.private_key),
         ),

@@ -5,6 +5,7 @@ file alone.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from thrum.service.store.schema import alarms, clips, judgements
 
 BATCH = 500
 DAY = 86400.0
+HALF_TAKEN_SECONDS = 3600.0
+"""No recording is taken in for so long: what is older was left by a kill."""
 
 _logger = logging.getLogger(__name__)
 
@@ -56,8 +59,10 @@ class Retention:
         return gone
 
     def sweep(self) -> int:
-        """Remove files that no clip names, of days before yesterday; return how many."""
-        swept = 0
+        """Remove files that no clip names, of days before yesterday, and what kills left half taken in;
+        return how many.
+        """
+        swept = self._sweep_incoming()
         last = (datetime.fromtimestamp(self.now(), UTC) - timedelta(days=1)).date().isoformat()
         for day in sorted(self.audio.glob("[0-9]*-[0-9]*-[0-9]*")):
             if day.name >= last or not day.is_dir():
@@ -72,6 +77,14 @@ class Retention:
                     if name not in known:
                         path.unlink(missing_ok=True)
                         swept += 1
+        return swept
+
+    def _sweep_incoming(self) -> int:
+        swept = 0
+        for folder in self.audio.glob("incoming/incoming-*"):
+            if folder.stat().st_mtime < self.now() - HALF_TAKEN_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+                swept += 1
         return swept
 
     def _thin(self) -> int:
@@ -89,6 +102,7 @@ class Retention:
                 ),
             )
             .limit(BATCH)
+            .with_for_update()  # an alarm that is raised meanwhile keeps its sound
         )
         with self.database.writing() as connection:
             rows = connection.execute(wanted).all()

@@ -52,7 +52,7 @@ class Service:
         self._lock = locked(self.folder)
         self.started_at = time.time()
         self.database = Database(settings.service.database or self.folder / "monitor.sqlite")
-        self.audio = self.folder / "audio"
+        self.audio = settings.service.audio_folder
         self.watched = {each.name: Watched(each) for each in settings.machines}
         self.intake = Intake(
             self.database,
@@ -61,7 +61,7 @@ class Service:
             {name: watched.taking for name, watched in self.watched.items()},
         )
         self.inputs = {each.name: _made(each, self.intake, makes or {}) for each in settings.inputs}
-        with self.database.writing() as connection:
+        with self.database.writing(alone=True) as connection:  # workers may start together
             for machine in settings.machines:
                 machines.ensure(connection, machine.name, self.started_at)
             for source in settings.inputs:

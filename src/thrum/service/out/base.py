@@ -68,8 +68,12 @@ class Sender(ABC):
         return LONGEST_WAIT_SECONDS
 
     def once(self) -> int:
-        """Send what waits; return how many events that were."""
+        """Send what waits; return how many events that were. Of several workers one sends at a time."""
         self.besides()
+        with self.database.holding(f"channel {self.channel}") as held:
+            return self._send_all() if held else 0
+
+    def _send_all(self) -> int:
         with self.database.reading() as connection:
             waiting = outbox.unsent(connection, self.channel)
         for event in waiting:

@@ -141,7 +141,8 @@ class Broker(Sender):
 
     def _client(self) -> paho.Client:
         # The same name after a restart: the broker keeps what came in between.
-        name = hashlib.sha256(str(self.intake.folder).encode()).hexdigest()[:10]
+        own = str(self.settings.service.folder / "audio")
+        name = hashlib.sha256(own.encode()).hexdigest()[:10]
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"thrum-{self.settings.service.site}-{name}",

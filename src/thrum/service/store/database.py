@@ -56,10 +56,15 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Yield a connection whose transaction is committed, durably, when the block ends well."""
+    def writing(self, *, alone: bool = False) -> Iterator[Connection]:
+        """Yield a connection whose transaction is committed, durably, when the block ends well.
+
+        Of workers that want to be `alone` the others wait; with SQLite all that write are.
+        """
         connecting = self.engine.connect().execution_options(thrum_writing=True)
         with connecting as connection, connection.begin():
+            if alone and not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(7468727)"))
             yield connection
 
     @contextmanager
@@ -105,11 +110,7 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         try:
-            with self.writing() as connection:
-                if (
-                    not self.is_sqlite
-                ):  # of workers that start together one migrates, the others wait
-                    connection.execute(text("SELECT pg_advisory_xact_lock(7468727)"))
+            with self.writing(alone=True) as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except CommandError as error:
