@@ -119,11 +119,11 @@ class InProcessBroker:
             )
             await self.broker.start()
 
-        asyncio.run_coroutine_threadsafe(start(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(start(), self.loop).result(30)
 
     def stop(self) -> None:
         if self.broker is not None:
-            asyncio.run_coroutine_threadsafe(self.broker.shutdown(), self.loop).result(10)
+            asyncio.run_coroutine_threadsafe(self.broker.shutdown(), self.loop).result(30)
             self.broker = None
 
     def close(self) -> None:
