@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,6 +183,60 @@ def test_the_status_of_a_server_says_what_it_keeps_of_whom(tmp_path: Path) -> No
     assert "last step:  collecting train embeddings: 1/2" in shown.output
     assert "note:       fan/id_00 is alone" in shown.output
     assert "certificates_valid_until" in told
+
+
+def test_metrics_are_what_prometheus_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read back by Prometheus' own client."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from thrum.cli import collaborate_status
+    from thrum.federation.flare.history import note_round
+
+    def values(out: Path, **more: Path) -> dict[tuple[str, ...], float]:
+        file = tmp_path / "textfiles" / "thrum.prom"
+        words = ["status", str(out), "--metrics", str(file)]
+        words += [word for name, path in more.items() for word in (f"--{name}", str(path))]
+        done = RUNNER.invoke(app, words)
+        assert (done.exit_code, done.output) == (0, "")
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(file.read_text())
+            for sample in family.samples
+        }
+
+    hub, site = tmp_path / "hub", tmp_path / "site"
+    (hub / "pieces" / "north" / "train").mkdir(parents=True)
+    (hub / "pieces" / "north" / "train" / "0.npy").write_bytes(bytes(5))
+    (hub / "statistics" / 'a "b"').mkdir(parents=True)
+    (hub / "statistics" / 'a "b"' / "statistics.json").write_bytes(bytes(3))
+    for state in ("done", "done", "stopped"):
+        note_round(hub, began="2026-01-01T00:00:00+00:00", state=state)
+    write_state(hub, "stopped", reason="site 'north' was lost")
+    ends = datetime.now(UTC) + timedelta(days=9, hours=12)
+    own = SimpleNamespace(name="server", valid_until=ends)
+    monkeypatch.setattr(collaborate_status, "_kits", lambda folder: [own])
+    found = values(hub, kit=tmp_path)
+    assert found["thrum_rounds", "server", "done"] == 2
+    assert found["thrum_rounds", "server", "stopped"] == 1
+    assert found["thrum_round_state", "server", "stopped"] == 1
+    assert found["thrum_round_state", "server", "done"] == 0
+    assert found["thrum_round_failed", "server"] == 1
+    assert found["thrum_sites", "server"] == 2
+    assert found["thrum_site_bytes", "server", "north"] == 5
+    assert found["thrum_site_bytes", "server", 'a "b"'] == 3
+    assert found["thrum_certificate_days_left", "server", "server"] == pytest.approx(9.5, abs=0.01)
+    noted = found["thrum_round_state_since_seconds", "server"]
+    assert noted == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
+
+    ledger = Ledger(site / "ledger.jsonl")
+    ledger.record("statistics", "fan/id_00", clips=4, n_bytes=10, sha256="0")
+    with ledger.path.open("a") as file:
+        file.write("torn\n")
+    found = values(site)
+    assert found["thrum_messages_sent", "site"] == 1
+    assert found["thrum_bytes_sent", "site"] == 10
+    assert found["thrum_ledger_damaged_lines", "site"] == 1
+    assert found["thrum_round_state", "site", "waiting"] == 1
 
 
 def test_the_status_of_another_folder_is_said(tmp_path: Path) -> None:

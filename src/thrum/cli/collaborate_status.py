@@ -20,6 +20,12 @@ def status(
     kit: Annotated[
         Path | None, typer.Option(help="Its --kit: also say how long its certificates are valid.")
     ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write it for Prometheus (the node exporter's textfile collector)."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show how a server or a site stands: the last round, its errors, what has been sent and kept."""
@@ -28,7 +34,12 @@ def status(
     from thrum.federation.flare.status import status_of
 
     found = status_of(out)
+    if metrics is not None:
+        _write_metrics(metrics, found, [])  # also where the kit is not readable any more
     kits = _kits(kit) if kit else []
+    if metrics is not None:
+        _write_metrics(metrics, found, kits)
+        return
     if json:
         until = {own.name: own.valid_until.isoformat(timespec="seconds") for own in kits}
         console.print_json({**asdict(found), "certificates_valid_until": until})
@@ -43,6 +54,15 @@ def status(
         console.print_table("what is kept", ["site", "machines", "pieces", "bytes"], rows)
     for own in kits:
         typer.echo(own.warning() or f"{own.name}: certificates until {own.valid_until:%Y-%m-%d}")
+
+
+def _write_metrics(path: Path, found: Status, kits: list[Kit]) -> None:
+    from datetime import UTC, datetime
+
+    from thrum import storage
+    from thrum.federation.flare.metrics import metrics
+
+    storage.write_text(path, metrics(found, kits, now=datetime.now(UTC)))
 
 
 def _lines(found: Status) -> list[str]:

@@ -27,7 +27,7 @@ class SiteStore:
     machines
         The machines that it spoke for in the last round; empty before one is done.
     pieces, n_bytes
-        Its pieces of embeddings, and their size on disk.
+        Its pieces of embeddings, and the size on disk of these and of its statistics.
     """
 
     name: str
@@ -137,7 +137,8 @@ def _server(folder: Path) -> Status:
     state = read_state(folder)
     machines = state.get("sites", {})
     rounds = [one["state"] for one in rounds_of(folder)]
-    stores = [_store(path, machines.get(path.name, ())) for path in _folders(folder / "pieces")]
+    names = {path.name for kind in ("pieces", "statistics") for path in _folders(folder / kind)}
+    stores = [_store(folder, name, machines.get(name, ())) for name in sorted(names)]
     return Status(
         "server",
         state["state"],
@@ -158,9 +159,10 @@ def _server(folder: Path) -> Status:
     )
 
 
-def _store(folder: Path, machines: Sequence[str]) -> SiteStore:
-    sizes = [path.stat().st_size for path in folder.rglob("*.npy")]
-    return SiteStore(folder.name, list(machines), len(sizes), sum(sizes))
+def _store(folder: Path, name: str, machines: Sequence[str]) -> SiteStore:
+    sizes = [path.stat().st_size for path in (folder / "pieces" / name).rglob("*.npy")]
+    statistics = [path.stat().st_size for path in (folder / "statistics" / name).glob("*")]
+    return SiteStore(name, list(machines), len(sizes), sum(sizes) + sum(statistics))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -1,0 +1,88 @@
+"""A deployment over the real engine between its rounds: late sites, new ones, killed engines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("nvflare")
+
+from test_flare import SITES, Collaboration, left_running, thrum, wait_for
+
+LONGEST_SECONDS = 400
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_late_site_has_its_pool_at_once_and_one_struck_off_hears_nothing(tmp_path: Path) -> None:
+    """Rounds are a day apart: what comes in the meantime comes because somebody came."""
+    collaboration = Collaboration(tmp_path, clips=12, sharing="statistics")
+    sites = tmp_path / "sites.toml"
+    whole = sites.read_text(encoding="utf-8")
+    sites.write_text('[sites]\nnorth = ["machine0/id_00"]\n', encoding="utf-8")
+    server = [*collaboration.server(algorithm=1), "--every", "1 day", "--rounds", 3]
+    server += ["--quorum", 1, "--wait", 30]
+
+    def client(site: str) -> list[object]:
+        words = collaboration.client(site, kit=collaboration.kits / site)
+        return [*words, "--serve"]
+
+    log = tmp_path / "server.log"
+    with (
+        thrum(log, *server) as hub,
+        thrum(tmp_path / "north.log", *client("north")),
+    ):
+        wait_for("the next round begins in 24 hours", log, seconds=LONGEST_SECONDS)
+        sites.write_text(whole, encoding="utf-8")  # south is added while all runs
+        with thrum(tmp_path / "south.log", *client("south")):
+            wait_for("south came late", log, seconds=LONGEST_SECONDS)
+            pool = collaboration.out("south") / "pools" / "all" / "statistics.json"
+            deadline = time.monotonic() + LONGEST_SECONDS
+            while not pool.exists():
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.2)
+            wait_for("results:", tmp_path / "south.log", seconds=60)
+        before = len(collaboration.ledger("north"))
+        sites.write_text('[sites]\nsouth = ["machine1/id_00"]\n', encoding="utf-8")  # north goes
+        time.sleep(10)
+        assert hub.poll() is None
+        assert len(collaboration.ledger("north")) == before
+    assert left_running(tmp_path) == []
+    assert set(SITES) == {"north", "south"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_engines_are_started_again_by_nobody_and_nothing_is_sent_twice(
+    tmp_path: Path,
+) -> None:
+    """Each process of the engines of server and sites is killed, one after another, while rounds go on."""
+    collaboration = Collaboration(tmp_path)
+    server = [*collaboration.server(algorithm=1), "--every", "1 s", "--rounds", 2]
+    words = {
+        site: [*collaboration.client(site, kit=collaboration.kits / site), "--serve", "--rounds", 2]
+        for site in SITES
+    }
+    log = tmp_path / "server.log"
+    with (
+        thrum(log, *server) as hub,
+        thrum(tmp_path / "north.log", *words["north"]) as north,
+        thrum(tmp_path / "south.log", *words["south"]) as south,
+    ):
+        wait_for("the round begins", log, seconds=LONGEST_SECONDS)
+        for victim in (hub, north):
+            family = psutil.Process(victim.pid).children(recursive=True)
+            assert family
+            family[-1].kill()
+            time.sleep(1)
+        deadline = time.monotonic() + 2 * LONGEST_SECONDS
+        codes = [one.wait(max(deadline - time.monotonic(), 1)) for one in (hub, north, south)]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.log")))
+    assert codes == [0, 0, 0], said
+    for site in SITES:
+        sent = [entry.detail for entry in collaboration.ledger(site) if entry.what == "embeddings"]
+        assert len(sent) == len(set(sent)) > 0
+    assert left_running(tmp_path) == []
