@@ -16,6 +16,7 @@ import machines
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
 from thrum.federation.cutting import CLIPS_PER_PIECE, Cutter, cut
+from thrum.federation.own_clips import OwnClips
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import preset_config
@@ -119,13 +120,13 @@ def test_a_piece_costs_the_same_however_many_there_are(
     site = taken(tmp_path, "machine0")["machine0"]
     listed = site.manifest("train")["pieces"]
     read: list[int] = []
-    whole = Site.frames
+    whole = OwnClips.frames
 
-    def counted(self: Site, clips: Sequence[Any]) -> Any:
+    def counted(self: OwnClips, clips: Sequence[Any]) -> Any:
         read.append(len(clips))
         return whole(self, clips)
 
-    monkeypatch.setattr(Site, "frames", counted)
+    monkeypatch.setattr(OwnClips, "frames", counted)
     for piece in listed:
         site.chunk("train", piece["fingerprint"])
     assert read == [len(piece["places"]) for piece in listed]

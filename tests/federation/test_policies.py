@@ -69,7 +69,7 @@ def test_each_site_is_sent_the_classes_in_an_order_of_its_own(
         places.append(own.keys.index(key))
         assert sum(machine != "" for machine, _ in own.keys) == 1
         np.testing.assert_array_equal(own.share_of(key, clips=8), whole.share_of(key, clips=8))
-        frames = [site._released([clip])[0] for clip in site.training_clips(key)]
+        frames = [site.own.released([clip])[0] for clip in site.training_clips(key)]
         mine, theirs = Network(own, key).fit(frames), Network(whole, key).fit(frames)
         np.testing.assert_array_equal(mine.left_out_, theirs.left_out_)
         np.testing.assert_array_equal(mine.identified_, theirs.identified_)

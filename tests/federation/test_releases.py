@@ -93,7 +93,7 @@ def test_what_leaves_is_what_the_audit_attacks_and_what_is_scored(
     for place, own in enumerate(vectors):
         np.testing.assert_array_equal(left[place], own)
     (key,) = site.machines
-    for place, own in enumerate(site._released(site.training_clips(key))):
+    for place, own in enumerate(site.own.released(site.training_clips(key))):
         np.testing.assert_array_equal(own, vectors[place])
     entries = [entry for entry in site.ledger.entries() if entry.what == "embeddings"]
     assert {entry.chain for entry in entries} == {parse_chain(chain).told}
@@ -137,7 +137,7 @@ def test_statistics_leave_as_the_mechanism_makes_them(
     message = site.statistics()
 
     (own,) = parse_statistics(message, dimensions=6, most=1, what="them").values()
-    vectors = mean_frames([site._released([clip])[0] for clip in site.training_clips(key)])
+    vectors = mean_frames([site.own.released([clip])[0] for clip in site.training_clips(key)])
     if noise:
         wanted = noisy_second_moment(vectors, Gaussian(50, 1e-5, "clip"), key=site.releasing.key)
     else:

@@ -56,7 +56,7 @@ def collaborate(sites: dict[str, Any], folder: Path, quorum: int | None = None) 
 
 
 def plain_sum(sites: Sequence[Site]) -> np.ndarray[Any, Any]:
-    return sum(covariance(own) for site in sites for own in site._moments().values())  # type: ignore[return-value]
+    return sum(covariance(own) for site in sites for own in site.own.moments().values())  # type: ignore[return-value]
 
 
 class Lost(Site):
@@ -97,8 +97,8 @@ def test_the_sum_is_the_plain_one_with_one_site_lost(
         if fate is Late and site is sites["site3"]:
             continue  # it is not told, but its part is in the sum
         (key,) = site.machines
-        pool = site._pools.read("all")[key]
-        wanted = (plain_sum(left) - covariance(site._moments()[key])) / (len(left) - 1)
+        pool = site._arriving.pools.read("all")[key]
+        wanted = (plain_sum(left) - covariance(site.own.moments()[key])) / (len(left) - 1)
         np.testing.assert_allclose(covariance(pool), wanted, atol=1e-6)
         assert "statistics" in site.score()[0].scores
         told = {entry.what for entry in site.ledger.entries()}

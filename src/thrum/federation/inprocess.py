@@ -16,7 +16,8 @@ from thrum.evaluation.table import Result, results_of, write_results, write_scor
 from thrum.federation.messages import Algorithm, MachineKey, Sharing
 from thrum.federation.releasing import Releases
 from thrum.federation.server import WHITENING_FROM, Server
-from thrum.federation.site import Site, SiteScores
+from thrum.federation.site import Site
+from thrum.federation.site_scores import SiteScores
 from thrum.privacy.mechanisms import told_release
 from thrum.privacy.mechanisms.audited import given_away
 from thrum.systems.embedding_sharing import (

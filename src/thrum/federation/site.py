@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.datasets.taking import takings_of, write_takings
 from thrum.embedders.base import Embedder, name_of
 from thrum.embedders.store import EmbeddingStore, embed_into
-from thrum.errors import DataError, ProtocolError, StorageError
-from thrum.federation.acceptance import accepted
-from thrum.federation.brought import RECEIVED, Brought
+from thrum.errors import DataError, ProtocolError
+from thrum.federation.arriving import Arriving
+from thrum.federation.brought import Brought
 from thrum.federation.chunks import chunk_content, chunk_message
 from thrum.federation.cutting import Cutter
 from thrum.federation.evidence import KEY_FILE, sign
 from thrum.federation.ledger import Ledger
 from thrum.federation.messages import (
     VERSION,
-    Acknowledgement,
     Algorithm,
     ChunkQuestion,
-    ClassifierQuestion,
     Description,
     Hello,
     Machine,
@@ -36,66 +33,31 @@ from thrum.federation.messages import (
     ManifestQuestion,
     Message,
     Piece,
-    ScoresQuestion,
     Sharing,
     Split,
     checked_name,
     parse,
     plain,
 )
+from thrum.federation.own_clips import OwnClips
 from thrum.federation.releasing import Releases, Releasing
-from thrum.federation.statistics import StatisticsStore, parse_statistics, released
+from thrum.federation.site_scores import SiteScores
+from thrum.federation.statistics import released
 from thrum.federation.statistics_messages import StatisticsQuestion
 from thrum.federation.summing import Summing
-from thrum.privacy.mechanisms import release
 from thrum.systems.embedding_sharing import (
     Config,
     EmbeddingSharing,
-    IDClassifier,
-    Moments,
-    NetworkScores,
-    ScorePair,
-    mean_frames,
-    selected,
 )
 from thrum.systems.embedding_sharing.pool import Frames
 from thrum.training import device_of
-from thrum.types import Clip, Progress, Scores, group_by_machine, names_of
+from thrum.types import Clip, Progress, group_by_machine
 
 MOST_GROUPS = 256
 """Classifiers that a site keeps of one round: one a machine type."""
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SiteScores:
-    """What a site knows of one of its machines after a round.
-
-    Parameters
-    ----------
-    key
-        The machine and machine ID.
-    clips
-        Its test clips.
-    scores
-        For each method, the scores of the test clips and the left-out scores of the training clips.
-    id_accuracy
-        The share of its normal test clips whose machine ID the classifier names rightly; None without a
-        classifier, or without such clips.
-    """
-
-    key: MachineKey
-    clips: Sequence[Clip]
-    scores: Mapping[str, ScorePair]
-    id_accuracy: float | None
-
-    @property
-    def test(self) -> Scores:
-        """The scores of the test clips, one column a method."""
-        columns = {method: pair.test for method, pair in self.scores.items()}
-        return Scores(self.clips, columns, selected(columns))
 
 
 class Site:
@@ -157,20 +119,35 @@ class Site:
         self.told: Hello | None = None
         """What the server said of the round when it asked last."""
         self._cut: dict[Split, dict[str, tuple[Piece, list[Clip]]]] = {}
-        self._embeddings = (
-            EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings
-        )
         self._cutter = Cutter(folder / "fingerprint.key")
         self.releasing = Releasing(releases or Releases(), folder, self._cutter.secret)
-        self._pools = StatisticsStore(folder / "pools")
-        self._summing = Summing(
-            name, list(self.machines), self.releasing, self.ledger, self._moments, self._dimensions
+        self.own = OwnClips(
+            self.machines,
+            EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings,
+            self.releasing,
+            lambda: self.sharing == "embeddings",
         )
-        self._names = names_of(self.machines)
+        self._summing = Summing(
+            name,
+            list(self.machines),
+            self.releasing,
+            self.ledger,
+            self.own.moments,
+            self.own.dimensions,
+        )
+        self._arriving = Arriving(
+            folder,
+            self.own,
+            self.brought,
+            self._summing,
+            algorithms=self._algorithms,
+            record=self._record_text,
+            device=self.device,
+        )
         for key in self.machines:
             for part in key:
                 checked_name(part)
-            if not self._clips(key, "train"):
+            if not self.own.of(key, "train"):
                 raise DataError(
                     f"site {name!r}: {'/'.join(key)} has no normal training clips; "
                     f"add some to learn from"
@@ -180,8 +157,8 @@ class Site:
         """Compute the embeddings of all clips that are not there yet."""
         storage.private_folder(self.folder)
         clips = [clip for own in self.machines.values() for clip in own]
-        if self._embeddings.missing(clips, self.embedder.settings):
-            embed_into(self._embeddings, clips, self.embedder, progress=self.progress)
+        if self.own.embeddings.missing(clips, self.embedder.settings):
+            embed_into(self.own.embeddings, clips, self.embedder, progress=self.progress)
         train = [clip for clip in clips if clip.split == "train"]
         write_takings(self.folder, takings_of(train))
         self._cutter.prepare()
@@ -200,11 +177,11 @@ class Site:
             Description(
                 VERSION,
                 [
-                    Machine(*key, len(self._clips(key, "train")), len(self._clips(key, "test")))
+                    Machine(*key, len(self.own.of(key, "train")), len(self.own.of(key, "test")))
                     for key in self.machines
                 ],
                 self.embedder.settings,
-                self._dimensions(),
+                self.own.dimensions(),
                 self.embedder.stack_frames,
                 self.embedder.stack_hop,
                 self.embedder.invertible,
@@ -242,7 +219,7 @@ class Site:
             )
         piece, clips = found
         self.releasing.spend_on_embeddings(piece.key, self.embedder.settings)
-        released = self._released(clips)
+        released = self.own.released(clips)
         message = chunk_message(np.concatenate(released), [len(frames) for frames in released])
         self.ledger.record(
             "embeddings",
@@ -268,7 +245,7 @@ class Site:
             raise ProtocolError(
                 f"the server asked for statistics; only their sum over all sites leaves {self.name!r}"
             )
-        message = released(self._moments(), chain)
+        message = released(self.own.moments(), chain)
         for own in message["machines"]:
             content = own["axes"].tobytes() + json.dumps([own["count"], own["rest"]]).encode()
             self.ledger.record(
@@ -298,78 +275,23 @@ class Site:
         """Hand over this site's parts of the others' secrets: never two of one site."""
         return self._summing.unmask(present)
 
+    # What comes down
+
     def accept_total(self, total: Message) -> Message:
         """Keep the sum of all sites' statistics, for each machine without its own."""
-
-        def keep() -> str:
-            pools, machines = self._summing.pools(total)
-            pools, refused = self._accepted(pools)
-            self.brought.make_room()
-            self._pools.keep("all", pools)
-            for why in refused:
-                self.brought.refuse(why)
-            return f"the sum of {machines} machines"
-
-        return self._kept("the sum of all sites", keep)
-
-    def accept_classifier(self, state: Message, description: Message) -> Message:
-        """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
-
-        def keep() -> str:
-            self._require_round_of(1, "an ID classifier")
-            asked = {"state": state, "description": description}
-            what = parse(ClassifierQuestion, asked, what="the classifier").description
-            folder = self.folder / "classifiers" / what.group
-            if not folder.exists() and len(list(folder.parent.glob("*"))) >= MOST_GROUPS:
-                raise ProtocolError(f"more than {MOST_GROUPS} classifiers were sent in one round")
-            classifier = IDClassifier.from_message(state, plain(what)).to(self.device)
-            self._try(classifier)
-            self.brought.make_room()
-            classifier.save(folder)
-            return f"classifier {folder.name}"
-
-        return self._kept("a classifier", keep)
+        return self._arriving.total(total)
 
     def accept_pools(self, pools: Message) -> Message:
         """Keep how the clips of the others vary, for each of the site's machines."""
+        return self._arriving.statistics(pools)
 
-        def keep() -> str:
-            what = "the pools"
-            found = parse_statistics(
-                pools, dimensions=self._dimensions(), most=len(self.machines), what=what
-            )
-            if strange := [key for key in found if key not in self.machines]:
-                raise ProtocolError(f"a pool for {'/'.join(strange[0])} came, not this site's")
-            found, refused = self._accepted(found)
-            self.brought.make_room()
-            self._pools.keep("all", found)
-            for why in refused:
-                self.brought.refuse(why)
-            return f"pools for {len(found)} machines"
-
-        return self._kept("pools", keep)
+    def accept_classifier(self, state: Message, description: Message) -> Message:
+        """Keep the trained ID classifier of a group of machines (Algorithm 1), if it works here."""
+        return self._arriving.classifier(state, description)
 
     def accept_scores(self, scores: Message) -> Message:
         """Keep the scores that the server computed for one machine (Algorithm 2)."""
-
-        def keep() -> str:
-            self._require_round_of(2, "scores")
-            came = parse(ScoresQuestion, {"scores": scores}, what="the scores").scores
-            name, clips = "/".join(came.key), self.machines.get(came.key)
-            if clips is None:
-                raise ProtocolError(f"scores of {name} were sent, which is not this site's")
-            own = NetworkScores.parse(plain(came))
-            wanted = len(self._clips(came.key, "train")), len(self._clips(came.key, "test"))
-            sent = len(own.train_identified), len(own.test_identified)
-            if sent != wanted:
-                raise ProtocolError(
-                    f"{sent[0]} + {sent[1]} scores of {name} were sent, wanted {wanted[0]} + {wanted[1]}"
-                )
-            self.brought.make_room()
-            storage.write_json(self._received_path(came.key), own.message())
-            return f"scores of {name}"
-
-        return self._kept("scores", keep)
+        return self._arriving.scores(scores)
 
     @property
     def refused(self) -> list[str]:
@@ -391,22 +313,22 @@ class Site:
 
     def frames(self, clips: Sequence[Clip]) -> list[Frames]:
         """Return the embeddings (T, D) of clips of this site, as they lie on its disk."""
-        return [self._embeddings.frames(clip) for clip in clips]
+        return self.own.frames(clips)
 
     def training_clips(self, key: MachineKey) -> list[Clip]:
         """Return the training clips of one of the site's machines."""
-        return self._clips(key, "train")
+        return self.own.of(key, "train")
 
     def system(self) -> EmbeddingSharing:
         """Return all that the site knows of its machines, as what scores any clip of them from now on."""
-        classifier = self._classifier()
+        classifier = self._arriving.classifier_in_force()
         return EmbeddingSharing.of_site(
-            {key: self._released(self._clips(key, "train")) for key in self.machines},
+            {key: self.own.released(self.own.of(key, "train")) for key in self.machines},
             config=replace(
                 classifier.config if classifier is not None else Config(),
                 embedder=name_of(self.embedder),
             ),
-            pools=self._pools.read("all") if self._pools.names else {},
+            pools=self._arriving.pools_in_force(),
             classifier=classifier,
             release=self._scored_as(),
             device=str(self.device),
@@ -419,60 +341,15 @@ class Site:
         chain = self.releasing.chain
         return chain.text, self.releasing.key if chain.noise is not None else b""
 
-    def _dimensions(self) -> int:
-        first = next(iter(self.machines))
-        return int(self.frames(self._clips(first, "train")[:1])[0].shape[1])
-
     def _score_machine(self, system: EmbeddingSharing, key: MachineKey) -> SiteScores:
-        test = self._clips(key, "test")
-        scores, network = system.pairs(key, self._released(test), received=self._received(key))
+        test = self.own.of(key, "test")
+        scores, network = system.pairs(
+            key, self.own.released(test), received=self._arriving.scores_in_force(key)
+        )
         accuracy = None
         if network is not None:
             accuracy = network.accuracy([clip.label == "normal" for clip in test])
         return SiteScores(key, test, scores, accuracy)
-
-    def _released(self, clips: Sequence[Clip]) -> list[Frames]:
-        """Return the embeddings of clips as they leave, or would: the site scores what it shares."""
-        frames = self.frames(clips)
-        if self.sharing == "statistics":  # no embedding leaves, in whatever form
-            return [release(own) for own in frames]
-        return [self.releasing.embeddings(own) for own in frames]
-
-    def _moments(self) -> dict[MachineKey, Moments]:
-        """Return how the clips of each machine vary, as it leaves."""
-        moments: dict[MachineKey, Moments] = {}
-        least = self.releasing.statistics_chain.least
-        for key in self.machines:
-            train = self._clips(key, "train")
-            if len(train) < least:
-                _log.warning(
-                    "%s has %d training clips: its statistics stay here, wanted at least %d",
-                    "/".join(key),
-                    len(train),
-                    least,
-                )
-                continue
-            try:
-                moments[key] = self.releasing.statistics(key, self._released(train))
-            except DataError as error:
-                _log.warning("%s: %s", "/".join(key), error)
-        return moments
-
-    def _received(self, key: MachineKey) -> NetworkScores | None:
-        """Return the scores that the server computed for a machine (Algorithm 2)."""
-        path = self._received_path(key)
-        return NetworkScores.parse(storage.read_json(path)) if path.exists() else None
-
-    def _classifier(self) -> IDClassifier | None:
-        """Return the classifier that the server sent for the site's machines (Algorithm 1)."""
-        for folder in sorted((self.folder / "classifiers").glob("*")):
-            classifier = IDClassifier.load(folder)
-            if any(key in classifier.keys for key in self.machines):
-                return classifier
-        return None
-
-    def _clips(self, key: MachineKey, split: str) -> list[Clip]:
-        return [clip for clip in self.machines[key] if clip.split == split]
 
     def _pieces(self, split: Split) -> dict[str, tuple[Piece, list[Clip]]]:
         """Cut the clips of a split into pieces of one machine ID each; by fingerprint, and cut once."""
@@ -488,8 +365,8 @@ class Site:
         if split not in self._cut:
             pieces: dict[str, tuple[Piece, list[Clip]]] = {}
             for key in self.machines:
-                clips = self._clips(key, split)
-                made = self._cutter.pieces(key, self._released(clips), self.embedder.settings)
+                clips = self.own.of(key, split)
+                made = self._cutter.pieces(key, self.own.released(clips), self.embedder.settings)
                 pieces |= {
                     piece.fingerprint: (piece, [clips[place] for place in piece.places])
                     for piece in made
@@ -497,54 +374,10 @@ class Site:
             self._cut[split] = pieces
         return self._cut[split]
 
-    def _require_round_of(self, algorithm: Algorithm, what: str) -> None:
-        """Refuse what the round, or this site, does not have."""
-        allowed = {1, self.algorithm}
-        if self.told is not None:
-            allowed &= {self.told.algorithm}
-        if algorithm not in allowed:
-            raise ProtocolError(
-                f"{what} came, which Algorithm {algorithm} has: not this round, or not this site"
-            )
-
-    def _try(self, classifier: IDClassifier) -> None:
-        """Refuse a classifier of other machines or embeddings than these, or without an answer to them."""
-        own = [key for key in self.machines if key in classifier.keys]
-        if not own:
-            raise ProtocolError("a classifier came that tells none of this site's machines apart")
-        for key in own:
-            (frames,) = self._released(self._clips(key, "train")[:1])
-            classifier.require_usable(frames)
-
-    def _accepted(
-        self, pools: dict[MachineKey, Moments]
-    ) -> tuple[dict[MachineKey, Moments], list[str]]:
-        """Return what of new pools is in force from now on, and what of them is refused."""
-        try:
-            before = self._pools.read("all") if self._pools.names else {}
-        except StorageError:  # what is damaged is no reason to stay with it
-            before = {}
-
-        def clips_of(key: MachineKey) -> NDArray[np.float64]:
-            return mean_frames(self._released(self._clips(key, "train")))
-
-        return accepted(clips_of, before, pools)
-
-    def _received_path(self, key: MachineKey) -> Path:
-        return self.folder / RECEIVED / f"{self._names[key]}.json"
-
-    def _kept(self, what: str, keep: Callable[[], str]) -> Message:
-        """Keep what came down, or refuse it and go on without: the site then has its own scores."""
-        accepted = True
-        try:
-            what = keep()
-        except ProtocolError as error:
-            accepted = False
-            _log.warning("refused: %s", error)
-            self.brought.refuse(str(error))
-        message = plain(Acknowledgement(what, accepted))
-        self._record_text("acknowledgement", what if accepted else f"{what}: refused", message)
-        return message
+    def _algorithms(self) -> set[Algorithm]:
+        """Return of which algorithms something may come: of the round, and of this site."""
+        allowed: set[Algorithm] = {1, self.algorithm}
+        return allowed if self.told is None else allowed & {self.told.algorithm}
 
     def _record_text(self, what: str, detail: str, message: Message) -> None:
         content = json.dumps(message).encode()

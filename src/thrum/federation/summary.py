@@ -18,7 +18,8 @@ from thrum.evaluation.report import Departures, EmbeddingMaps, Report, write_rep
 from thrum.evaluation.table import Result, summary
 from thrum.federation.evidence import SIGNATURE
 from thrum.federation.inprocess import Simulation
-from thrum.federation.site import Site, SiteScores
+from thrum.federation.site import Site
+from thrum.federation.site_scores import SiteScores
 from thrum.systems.embedding_sharing import ALONE, METHODS, IDClassifier, selected
 from thrum.systems.embedding_sharing.pool import MachineKey
 from thrum.types import Clip, Scores
