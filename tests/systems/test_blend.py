@@ -83,6 +83,26 @@ def test_the_choice_is_the_likeliest_and_not_fixed() -> None:
     assert (alike.share_, alike.floor_) != (strange.share_, strange.floor_)
 
 
+def test_of_all_blends_the_likeliest_is_chosen() -> None:
+    """Machines that are louder where the pool is quiet ask for a higher floor."""
+    chosen = []
+    for added in (0.0, 1.0, 4.0):
+        own = clips(8, 20, SPREAD + added)
+        grid = {}
+        for floor in FLOORS:
+            stage, log_determinant = blends._target(pool(), floor, DIMENSIONS)
+            folds = blends._folds(stage(own))
+            for share in SHARES:
+                found = blends._log_likelihood(folds, share, log_determinant, own.shape)
+                grid[share, floor] = found
+        blend = Blend(pool()).fit(own)
+        chosen.append((blend.share_, blend.floor_))
+        assert chosen[-1] == max(grid, key=lambda one: grid[one])
+    floors = [floor for _, floor in chosen]
+    assert floors == sorted(floors)
+    assert floors[0] < floors[-1]
+
+
 def test_a_pool_that_explains_nothing_is_not_used() -> None:
     random = np.random.default_rng(0)
     noise = moments_of(random.normal(size=(4, DIMENSIONS)))
