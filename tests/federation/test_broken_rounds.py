@@ -14,7 +14,8 @@ import pytest
 import machines
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
-from thrum.federation.server import Outcome, Server
+from thrum.federation.outcome import Outcome
+from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import preset_config
 from thrum.types import group_by_machine

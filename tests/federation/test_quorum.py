@@ -14,8 +14,9 @@ from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
 from thrum.errors import ConfigError, FederationError, StorageError
 from thrum.federation.flare.settings import ServerSettings
+from thrum.federation.outcome import Outcome
 from thrum.federation.roll import Roll
-from thrum.federation.server import Outcome, Server
+from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import preset_config
 

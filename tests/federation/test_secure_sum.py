@@ -12,9 +12,10 @@ from thrum.embedders import create_embedder
 from thrum.errors import FederationError, ProtocolError
 from thrum.federation.masked import MaskedPart
 from thrum.federation.messages import Message
+from thrum.federation.outcome import Outcome
 from thrum.federation.releasing import Releases
 from thrum.federation.secure import covariance
-from thrum.federation.server import Outcome, Server
+from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.privacy.mechanisms.masking import KeyPair, decoded, encoded, mask, opened, sealed
 from thrum.privacy.mechanisms.shares import joined, split

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from thrum.errors import FederationError, ProtocolError, StorageError
 from thrum.federation.changes import changed_by_one
 from thrum.federation.chunks import parse_chunk
+from thrum.federation.handing_out import HandingOut
 from thrum.federation.locking import locked
 from thrum.federation.members import (
     Limits,
@@ -28,29 +28,25 @@ from thrum.federation.members import (
 )
 from thrum.federation.messages import (
     VERSION,
-    Acknowledgement,
     Algorithm,
     MachineKey,
-    Message,
     Piece,
     Sharing,
     Split,
-    parse,
 )
+from thrum.federation.outcome import Outcome
 from thrum.federation.pieces import Clips, PieceStore
-from thrum.federation.pooling import KnownStatistics, Pools, of_embeddings, pool_for
+from thrum.federation.pooling import KnownStatistics, of_embeddings, pool_for
 from thrum.federation.protocol import SiteHandle
 from thrum.federation.roll import Roll
 from thrum.federation.scoring import kept as kept_scoring
 from thrum.federation.secure import summed
-from thrum.federation.statistics import parse_statistics, pools_message
+from thrum.federation.statistics import parse_statistics
 from thrum.privacy.mechanisms import parse_statistics_chain
 from thrum.systems.embedding_sharing import (
     Config,
     FramePool,
-    IDClassifier,
     groups_of,
-    network_scores,
     train_classifier,
 )
 from thrum.systems.embedding_sharing.moments import Moments
@@ -59,52 +55,10 @@ from thrum.types import Progress
 
 WHITENING_FROM = 5
 """Sites. Ours: of five, what is left is a mean of four others (docs/privacy.md)."""
-_DRAWN = random.SystemRandom()
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 Listed = dict[str, dict[Split, list[Piece]]]
 """The pieces of each site and split."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a round of collaboration came to.
-
-    Parameters
-    ----------
-    members
-        The sites whose embeddings were learnt from.
-    classifiers
-        For each group of machines that learnt together, its classifier. The group is ``all``, or a
-        machine type.
-    alone
-        Machine IDs that had no others to learn from.
-    remarks
-        What was found damaged and made again, and which machines are odd, in words.
-    refused
-        Sites that refused what they were sent.
-    lost
-        Sites that were left out, and why.
-    """
-
-    members: Sequence[Member]
-    classifiers: Mapping[str, IDClassifier]
-    alone: Sequence[MachineKey]
-    remarks: Sequence[str] = ()
-    refused: Sequence[str] = ()
-    lost: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader must know of what went wrong in a round that was finished all the same."""
-        return [
-            *self.remarks,
-            *(f"site {name!r} was left out: {why}" for name, why in self.lost.items()),
-            *(
-                f"site {name!r} refused what it was sent; why is shown there"
-                for name in self.refused
-            ),
-        ]
 
 
 class Server:
@@ -215,12 +169,14 @@ class Server:
                     self.folder / "classifiers" / group,
                     sites=[name for name, own in members.items() if set(keys) & set(own.machines)],
                 )
-            pooled = self._send_pools(roll, sites, members, found)
+            handing_out = HandingOut(roll, sites, members)
+            pooled = handing_out.pools(found)
             if algorithm == 1:
-                kept = self._send_classifiers(roll, sites, members, classifiers, groups)
+                kept = handing_out.classifiers(classifiers, groups)
             else:
                 test = self._collect(roll, sites, members, listed, "test")
-                kept = self._send_scores(roll, sites, members, classifiers, groups, pools, test)
+                own = device_of(self.device)
+                kept = handing_out.scores(classifiers, groups, pools, test, device=own)
                 kept_scoring.keep(
                     self.folder, {name: listed[name]["train"] for name in roll.present}
                 )
@@ -272,7 +228,7 @@ class Server:
         notes = [note for name, own in collected.items() for note in known.keep(name, own)]
         asking = [key for name in collected for key in members[name].machines]
         pools = pool_for(asking, known.all())
-        kept = self._send_pools(roll, sites, members, pools)
+        kept = HandingOut(roll, sites, members).pools(pools)
         return Outcome(
             [members[name] for name in roll.present],
             {},
@@ -291,11 +247,7 @@ class Server:
     ) -> Outcome:
         """Learn the sum of how all machines vary, of no one how; nobody can be judged, nothing is kept."""
         total = summed(roll, sites, dimensions)
-        message = total.message()
-        kept = roll.ask(
-            lambda name: _accepted(sites[name].accept_total(message), members[name]),
-            "sending the sum",
-        )
+        kept = HandingOut(roll, sites, members).total(total)
         return Outcome(
             [members[name] for name in roll.present],
             {},
@@ -306,23 +258,6 @@ class Server:
             [name for name, accepted in kept.items() if not accepted],
             dict(roll.lost),
         )
-
-    def _send_pools(
-        self,
-        roll: Roll,
-        sites: Mapping[str, SiteHandle],
-        members: Mapping[str, Member],
-        pools: Pools,
-    ) -> dict[str, bool]:
-        """Send each site the pools for its machines; return whether each keeps them."""
-
-        def send(name: str) -> bool:
-            own = {key: pools.of[key] for key in members[name].machines if key in pools.of}
-            if not own:
-                return True
-            return _accepted(sites[name].accept_pools(pools_message(own)), members[name])
-
-        return roll.ask(send, "sending the pools")
 
     def _register(
         self,
@@ -417,58 +352,3 @@ class Server:
                 f"see to the disk"
             )
         return clips
-
-    def _send_classifiers(
-        self,
-        roll: Roll,
-        sites: Mapping[str, SiteHandle],
-        members: Mapping[str, Member],
-        classifiers: Mapping[str, IDClassifier],
-        groups: Mapping[str, Sequence[MachineKey]],
-    ) -> dict[str, bool]:
-        """Send each site the classifier of its groups; the machines of others are not named, nor in order.
-
-        Returns whether each keeps what it was sent, as `_send_scores` does.
-        """
-
-        def send(name: str) -> bool:
-            member, kept = members[name], True
-            for group, classifier in classifiers.items():
-                if any(key in groups[group] for key in member.machines):
-                    order = _DRAWN.sample(range(len(classifier.keys)), len(classifier.keys))
-                    state, description = classifier.for_site(member.machines.keys(), order)
-                    answer = sites[name].accept_classifier(state, {**description, "group": group})
-                    kept &= _accepted(answer, member)
-            return kept
-
-        return roll.ask(send, "sending the classifier")
-
-    def _send_scores(
-        self,
-        roll: Roll,
-        sites: Mapping[str, SiteHandle],
-        members: Mapping[str, Member],
-        classifiers: Mapping[str, IDClassifier],
-        groups: Mapping[str, Sequence[MachineKey]],
-        train: Mapping[MachineKey, Clips],
-        test: Mapping[MachineKey, Clips],
-    ) -> dict[str, bool]:
-        group_of = {key: group for group, keys in groups.items() for key in keys}
-
-        def send(name: str) -> bool:
-            member, kept = members[name], True
-            for key in member.machines:
-                if key not in group_of:
-                    continue
-                classifier = classifiers[group_of[key]].to(device_of(self.device))
-                scores = network_scores(classifier, key, train[key], test.get(key, []))
-                answer = sites[name].accept_scores({"key": list(key), **scores.message()})
-                kept &= _accepted(answer, member)
-            return kept
-
-        return roll.ask(send, "scoring at the server", at_once=1)
-
-
-def _accepted(answer: Message, member: Member) -> bool:
-    what = f"the acknowledgement of site {member.name!r}"
-    return parse(Acknowledgement, answer, what=what).accepted
