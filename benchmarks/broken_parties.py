@@ -43,7 +43,9 @@ SITES = 3
 CLIPS = 40
 CONFIG = preset_config("compact", assignments=["epochs=1", "members=2", "batch_size=32"])
 ATTEMPTS = 3
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.1
+RETURN_SECONDS, ANSWER_SECONDS = 10.0, 60.0
+"""How long a site may take to be started again, and to answer; machines may do more than this."""
 FULL_FOR = 6
 """Writes to a full disk that fail until somebody makes room."""
 SAID, UNEXPECTED = 3, 4
@@ -207,12 +209,11 @@ class Line:
 
     def asked(self, question: str, arguments: dict[str, Any]) -> Any:
         """Ask, again where the line broke."""
-        for attempt in range(ATTEMPTS):
-            time.sleep(PAUSE_SECONDS * attempt)
+        for _ in range(ATTEMPTS):
             try:
                 with socket.socket(socket.AF_UNIX) as line:
-                    line.settimeout(20)
-                    line.connect(self._address)
+                    line.settimeout(ANSWER_SECONDS)
+                    self._connect(line)
                     content = pickle.dumps((question, arguments))
                     line.sendall(len(content).to_bytes(8) + content)
                     reply = _received(line)
@@ -225,6 +226,17 @@ class Line:
                     f"site {self.name!r} could not answer {question!r} ({reply['failed']})"
                 )
         raise FederationError(f"site {self.name!r} was lost at {question!r}")
+
+    def _connect(self, line: socket.socket) -> None:
+        """Connect, when the site has been started again."""
+        deadline = time.monotonic() + RETURN_SECONDS
+        while True:
+            try:
+                return line.connect(self._address)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
 
 
 def _received(line: socket.socket) -> Any:

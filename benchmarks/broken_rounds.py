@@ -1,6 +1,6 @@
 """Rounds in which something breaks, each compared with one in which nothing does.
 
-    python benchmarks/broken_rounds.py --rounds 105 --json docs/results/federation/broken_rounds.json
+    python benchmarks/broken_rounds.py --rounds 21 --seed 7 --json docs/results/federation/broken_rounds.json
 
 A server and three sites run as processes, over the stores and objects that are deployed
 (`broken_parties.py`); whatever ends is started again, as a supervisor of services does. A round has ended
@@ -44,6 +44,7 @@ from thrum.federation.ledger import Ledger
 ROUNDS = [Round("embeddings", 1), Round("embeddings", 2), Round("statistics", 1)]
 MOST_STARTS = 12
 """Of the server, in one round: more is a round that does not end."""
+LONGEST_SECONDS = 300.0
 UNDISTURBED = "nothing"
 NAMES = ["server", *(f"site{number}" for number in range(SITES))]
 ON_DISK = {
@@ -263,7 +264,7 @@ def break_a_round(
         known = set()  # one of them is rightly asked for again
     deployment.begin(arranged)
     broken += KINDS.get(kind, nothing)(deployment, chance, seconds) + len(arranged)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_SECONDS
     while not deployment.done and deployment.starts < MOST_STARTS and time.monotonic() < deadline:
         deployment.mend()
         time.sleep(0.005)
@@ -327,16 +328,21 @@ def main() -> None:
                     f"round {number}, done: {deployment.done}, {differs} differ"
                 )
             shutil.rmtree(folder)
+            if chosen.json:  # after each, in case nobody waits for the last
+                write(chosen.json, reports, number + 1, chosen.seed)
     show(reports)
-    if chosen.json:
-        content = {"rounds": chosen.rounds, "seed": chosen.seed, "kinds": {}}
-        for kind, report in reports.items():
-            row = {key: value for key, value in vars(report).items() if key != "examples"}
-            content["kinds"][kind] = {**row, "seconds": round(report.seconds, 1)}  # type: ignore[index]
-        storage.write_json(chosen.json, content)
     sys.exit(
         any(r.same_bytes < r.rounds or r.unexpected or r.left_running for r in reports.values())
     )
+
+
+def write(path: Path, reports: dict[str, Report], rounds: int, seed: int) -> None:
+    """Write what has come of the rounds so far."""
+    kinds = {}
+    for kind, report in reports.items():
+        row = {key: value for key, value in vars(report).items() if key != "examples"}
+        kinds[kind] = {**row, "seconds": round(report.seconds, 1)}
+    storage.write_json(path, {"rounds": rounds, "seed": seed, "kinds": kinds})
 
 
 def show(reports: dict[str, Report]) -> None:
