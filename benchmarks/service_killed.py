@@ -330,7 +330,7 @@ def main() -> None:
         folder / "monitor.toml", port, folder / "log.txt", retention_seconds=1.0
     )
     process.start()
-    monitored.until(process.answers, 60, "the service answers")
+    monitored.until(process.answers, 300, "the service answers")
     time.sleep(3)  # its session at the broker has begun
     database = Database(folder / "monitor" / "monitor.sqlite")
     with database.writing() as connection:
@@ -354,14 +354,15 @@ def main() -> None:
             threading.Timer(15, broker.begin).start()
         process.start(fresh=number % 20 == 0)
         if number % 20 == 0:
-            monitored.until(process.answers, 120, "a new interpreter answers")
+            monitored.until(process.answers, 900, "a new interpreter answers")
+            print(f"{number} kills in {(time.monotonic() - begun) / 60:.1f} minutes", flush=True)
     spent = time.monotonic() - begun
     feeding.stop()
     ended.set()
     answering.join()
     last = service_checked.Checking(folder, database, sent.clips, sent.told)
     try:
-        monitored.until(last.at_rest, 240, "all is judged, answered and told")
+        monitored.until(last.at_rest, 900, "all is judged, answered and told")
     except TimeoutError as error:
         print(error, last.restless())
     time.sleep(1)

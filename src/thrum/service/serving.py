@@ -9,18 +9,29 @@ import uvicorn
 
 from thrum.service.running import Service
 from thrum.service.web import application
+from thrum.service.web.guard import App
 
 _logger = logging.getLogger(__name__)
 
 
 def serve(service: Service) -> None:
     """Serve until SIGINT or SIGTERM, then stop the service in order."""
-    settings = service.settings.service
     # The dashboard looks at every object there is, PyTorch's deprecated ones too, which then warn.
     warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
-    server = uvicorn.Server(
+    listening = server(service, application.create(service))
+    service.start()
+    try:
+        listening.run()
+    finally:
+        service.stop()
+
+
+def server(service: Service, app: App) -> uvicorn.Server:
+    """Return what listens, with TLS where there is a certificate."""
+    settings = service.settings.service
+    return uvicorn.Server(
         uvicorn.Config(
-            application.create(service),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,  # the command line decides how logs look
@@ -31,11 +42,6 @@ def serve(service: Service) -> None:
             timeout_graceful_shutdown=3,
         )
     )
-    service.start()
-    try:
-        server.run()
-    finally:
-        service.stop()
 
 
 def address(service: Service) -> str:
