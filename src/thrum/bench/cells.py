@@ -277,6 +277,7 @@ def _collaborate(
         device=cell.device,
         per_machine_type=cell.per_machine_type,
         sharing="embeddings",  # the server pools statistics of these, too
+        whitening_from=0,  # methods are compared, not what a round of few sites keeps back (docs/privacy.md)
         progress=progress,
     )
     tested = [own for own in simulation.scores if len(own.clips) > 0]
