@@ -5,40 +5,35 @@ r"""What each mechanism costs and takes away: the tables of docs/privacy.md.
     python benchmarks/privacy_mechanisms.py records --out docs/results/privacy.json \
         --measured runs/worth.json runs/leaks.json
 
-Three data sets by `modulation`: simulated machines, ToyCar (from its stored log-mel) and the recordings of
-the testbed. *worth*: AUC alone and together, for each chain and seed. *leaks*: every attack on each chain, on
-simulated machines that the attacker has not seen. Of the simulator a seed draws the machines, of the others
-what training and noise draw. What is measured already is not measured again.
+Three data sets (`privacy_material`): simulated machines, ToyCar and the recordings of the testbed. *worth*:
+AUC alone and together, for each chain and seed. *leaks*: every attack on each chain, on machines that the
+attacker has not seen. Of the simulator a seed draws the machines, of the others which are attacked, and
+what training and noise draw. What is measured already is not measured again. Voices are those of espeak-ng.
 """
 
 from __future__ import annotations
 
 import argparse
-import pickle
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from privacy_material import materials
 from thrum import storage
-from thrum.datasets import open_dataset
-from thrum.embedders import create_embedder
 from thrum.embedders.base import EMBEDDERS
-from thrum.embedders.modulation import Modulation
 from thrum.privacy.audit import AuditSettings, audit
-from thrum.privacy.audit.asides import asides
-from thrum.privacy.audit.material import Material, cells_of
-from thrum.privacy.audit.recorded import recorded
-from thrum.privacy.audit.simulated import Simulation, simulated
-from thrum.privacy.audit.voices import voices
-from thrum.privacy.audit.worth import METHOD, worth
+from thrum.privacy.audit.material import MachineKey, Material
+from thrum.privacy.audit.worth import METHOD, alone, worth
 from thrum.privacy.mechanisms import parse_chain, parse_statistics_chain
 from thrum.privacy.mechanisms.audited import RECORD
 
 TOLD = ("spectrum", "detail", "presence", "machine")
+ALONE: dict[tuple[Any, ...], dict[MachineKey, float]] = {}
+"""What a site reaches by itself, by data, embedder and seed: the same for all chains."""
 EMBEDDINGS = (
     "frames",
     "clip_mean",
@@ -63,7 +58,7 @@ def main() -> None:
     parser.add_argument("--attacks", nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--measured", type=Path, nargs="+", default=[])
-    parser.add_argument("--embedder", default="modulation")
+    parser.add_argument("--embedders", nargs="+", default=["modulation"])
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "thrum-audit")
     arguments = parser.parse_args()
@@ -77,26 +72,39 @@ def main() -> None:
     secret.write_text("an example of a secret, 32 bytes")
     for seed in range(arguments.seeds):
         for data in arguments.data:
-            material = _material(data, arguments, seed)
-            for sharing in arguments.sharing:
-                for text in arguments.releases:
-                    key = {
-                        "data": data,
-                        "sharing": sharing,
-                        "embedder": arguments.embedder,
-                        "release": text,
-                        "seed": seed,
-                    }
-                    if any(all(row.get(k) == v for k, v in key.items()) for row in rows):
-                        continue
-                    chain = text.replace("SECRET", str(secret))
-                    if arguments.what == "worth":
-                        found = _worth(material, chain, sharing, seed)
-                    else:
-                        found = _leaks(material, chain, sharing, seed, arguments.attacks)
-                    rows.append({**key, **found})
-                    storage.write_json(arguments.out, rows)
-                    print(key, {k: v for k, v in found.items() if k != "findings"}, flush=True)
+            cells = [
+                (embedder, sharing, text)
+                for embedder in arguments.embedders
+                for sharing in arguments.sharing
+                for text in arguments.releases
+            ]
+            names = ("data", "embedder", "sharing", "release", "seed")
+            keys = [dict(zip(names, (data, *cell, seed), strict=True)) for cell in cells]
+            missing = [key for key in keys if not _measured(rows, key)]
+            if not missing:
+                continue
+            made = materials(
+                data,
+                sorted({key["embedder"] for key in missing}),
+                shared=arguments.shared,
+                speech=arguments.speech,
+                cache=arguments.cache,
+                seed=seed,
+            )
+            for key in missing:
+                begun = time.process_time()
+                chain = key["release"].replace("SECRET", str(secret))
+                if arguments.what == "worth":
+                    found = _worth(made[key["embedder"]], chain, key)
+                else:
+                    found = _leaks(made[key["embedder"]], chain, key, arguments.attacks)
+                rows.append({**key, **found})
+                storage.write_json(arguments.out, rows)
+                print(*key.values(), f"{time.process_time() - begun:.0f} s", flush=True)
+
+
+def _measured(rows: list[dict[str, Any]], key: dict[str, Any]) -> bool:
+    return any(all(row.get(name) == value for name, value in key.items()) for row in rows)
 
 
 def _records(paths: list[Path]) -> list[dict[str, Any]]:
@@ -110,7 +118,8 @@ def _records(paths: list[Path]) -> list[dict[str, Any]]:
             for found in row["findings"]:
                 if found["value"] is None:
                     continue
-                column = f"{sharing} leak: {found['quantity']}, {found['measure']}"
+                where = "" if row["data"] == "simulated" else f" of {row['data']}"
+                column = f"{sharing} leak{where}: {found['quantity']}, {found['measure']}"
                 lowest = 0.0 if found["measure"] == "R²" else -np.inf
                 label = name if row["embedder"] == "modulation" else f"{name} ({row['embedder']})"
                 value = 100 * max(found["value"], lowest)
@@ -145,7 +154,9 @@ def _audited(paths: list[Path]) -> dict[str, Any]:
     """Return what was read off each embedder and chain, for what a round tells its reader."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in (row for path in paths for row in storage.read_json(path)):
-        if "findings" not in row or row["sharing"] != "embeddings" or "SECRET" in row["release"]:
+        if "findings" not in row or (row["data"], row["sharing"]) != ("simulated", "embeddings"):
+            continue
+        if "SECRET" in row["release"]:
             continue
         kind = EMBEDDERS.entries[row["embedder"]].rpartition(":")[2]
         own = found.setdefault(kind, {}).setdefault(parse_chain(row["release"]).told, {})
@@ -171,58 +182,28 @@ def _order(name: str) -> int:
     return known.index(name) if name in known else len(known)
 
 
-def _worth(material: Material, chain: str, sharing: str, seed: int) -> dict[str, Any]:
-    key = f"site {seed}".encode()
+def _worth(material: Material, chain: str, key: dict[str, Any]) -> dict[str, Any]:
+    noise = f"site {key['seed']}".encode()
     released = (
-        material.with_statistics(parse_statistics_chain(chain), key=key)
-        if sharing == "statistics"
-        else material.released(parse_chain(chain), key=key)
+        material.with_statistics(parse_statistics_chain(chain), key=noise)
+        if key["sharing"] == "statistics"
+        else material.released(parse_chain(chain), key=noise)
     )
-    found = worth(material, released, sharing=sharing, seed=seed)  # type: ignore[arg-type]
+    own = (key["data"], key["embedder"], key["seed"])
+    if own not in ALONE:
+        ALONE[own] = dict(alone(material))
+    found = worth(released, alone=ALONE[own], sharing=key["sharing"], seed=key["seed"])
     return {"alone": found.alone, "together": dict(found.together), "machines": found.machines}
 
 
 def _leaks(
-    material: Material, chain: str, sharing: str, seed: int, attacks: list[str]
+    material: Material, chain: str, key: dict[str, Any], attacks: list[str]
 ) -> dict[str, Any]:
-    settings = AuditSettings("modulation", "", (chain,), sharing=sharing, seed=seed)  # type: ignore[arg-type]
+    settings = AuditSettings(
+        key["embedder"], "", (chain,), sharing=key["sharing"], seed=key["seed"]
+    )
     done = audit(material, replace(settings, attacks=tuple(attacks)), with_worth=False)
     return {"findings": done.to_json()["releases"][0]["findings"]}
-
-
-def _material(data: str, arguments: argparse.Namespace, seed: int) -> Material:
-    own_seed = seed if data == "simulated" else 0
-    path = arguments.cache / f"{arguments.embedder}-{data}-{own_seed}.pickle"
-    if path.exists():
-        return pickle.loads(path.read_bytes())  # noqa: S301 - written by this script
-    if data == "simulated":
-        simulation, embedder = Simulation(), create_embedder(arguments.embedder)
-        found = simulated(simulation, embedder, seed=seed)
-        beside = asides(simulation.config(seed), embedder, voices(arguments.speech))
-        found = replace(found, aside=beside)
-    elif data == "audio":
-        found = recorded(
-            open_dataset(arguments.shared / "testbed" / "audio"),
-            create_embedder(arguments.embedder),
-        )
-    else:
-        dataset = open_dataset(arguments.shared / "testbed" / "toycar_logmel")
-        found = recorded(dataset, create_embedder("precomputed"))
-        modulation = Modulation()
-        samples = []
-        for sample in found.samples:
-            levels = sample.frames.astype(np.float32)
-            frames = modulation.from_logmel(torch.from_numpy(levels)[None])[0].numpy()
-            times = 1.0 + np.arange(len(frames)) * modulation.hop_seconds
-            samples.append(
-                replace(
-                    sample, frames=frames.astype(np.float16), times=times, levels=cells_of(levels)
-                )
-            )
-        found = Material(samples)
-    found = replace(found, sounds=None)
-    path.write_bytes(pickle.dumps(found))
-    return found
 
 
 if __name__ == "__main__":

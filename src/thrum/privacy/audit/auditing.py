@@ -21,7 +21,7 @@ from thrum.privacy.audit.attacks.reconstruct import Reconstruct
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.material import Material
 from thrum.privacy.audit.sounding import sound_of
-from thrum.privacy.audit.worth import METHOD, Worth, worth
+from thrum.privacy.audit.worth import METHOD, Worth, alone, worth
 from thrum.privacy.mechanisms import StatisticsChain, parse_chain, parse_statistics_chain
 from thrum.types import Progress
 
@@ -189,6 +189,7 @@ def audit(
     examples = _examples(target)
     key = hashlib.sha256(f"audit {settings.seed}".encode()).digest()
     done = []
+    by_itself = alone(material) if with_worth else {}
     for chain in chains:
         learnt, attacked, everybody = (
             one.with_statistics(chain, key=key)
@@ -208,7 +209,11 @@ def audit(
         value = Worth(None, {}, 0)
         if with_worth:
             value = worth(
-                material, everybody, sharing=settings.sharing, seed=settings.seed, progress=progress
+                everybody,
+                alone=by_itself,
+                sharing=settings.sharing,
+                seed=settings.seed,
+                progress=progress,
             )
         n_bytes = _bytes_per_clip(everybody)
         done.append(Released(chain.told, findings, value, n_bytes, decoded))

@@ -77,6 +77,8 @@ class Material:
         With statistics: how each machine's training clips vary, as it was released.
     secure
         Whether the server sees only the sum of these.
+    attacked
+        The machines that are attacked; where none is named, the last third of each kind.
     """
 
     samples: Sequence[Sample]
@@ -87,6 +89,7 @@ class Material:
     aside: Mapping[str, Material] = field(default_factory=dict)
     moments: Mapping[MachineKey, Moments] = field(default_factory=dict)
     secure: bool = False
+    attacked: frozenset[MachineKey] = frozenset()
 
     @property
     def keys(self) -> list[MachineKey]:
@@ -125,11 +128,11 @@ class Material:
                 f"{len(self.keys)} machines came, wanted 4 or more: the attacker learns from some and is "
                 f"tried on others"
             )
-        target: set[MachineKey] = set()
+        target = set(self.attacked)
         kinds: dict[str, list[MachineKey]] = {}
         for key in self.keys:
             kinds.setdefault(key[0], []).append(key)
-        for own in kinds.values():
+        for own in kinds.values() if not target else ():
             target |= set(own[len(own) - round(len(own) * TARGET_SHARE) :])
         if len(target) < 2 or len(self.keys) - len(target) < 2:  # one machine of each kind
             target = set(self.keys[: max(2, round(len(self.keys) * TARGET_SHARE))])

@@ -47,14 +47,19 @@ class Ridge:
 
 
 class _Spectrum:
-    """The products of inputs, taken apart once for all penalties."""
+    """The products of inputs, taken apart once for all penalties; of rows where these are fewer."""
 
     def __init__(self, Z: Values, Y: Values) -> None:
-        self._squares, self._axes = np.linalg.eigh(Z.T @ Z)
-        self._products = self._axes.T @ (Z.T @ Y)
+        if len(Z) < Z.shape[1]:
+            self._squares, places = np.linalg.eigh(Z @ Z.T)
+            self._axes, self._products = Z.T @ places, places.T @ Y
+        else:
+            self._squares, self._axes = np.linalg.eigh(Z.T @ Z)
+            self._products = self._axes.T @ (Z.T @ Y)
+        self._mean_square = float(np.square(Z).sum()) / Z.shape[1]
 
     def weights(self, penalty: float) -> NDArray[np.float64]:
-        added = penalty * max(float(self._squares.mean()), 1e-12)
+        added = penalty * max(self._mean_square, 1e-12)
         inverse = 1 / (np.maximum(self._squares, 0.0) + added)
         return np.asarray(self._axes @ (inverse[:, None] * self._products))
 
@@ -110,6 +115,8 @@ def between(at: NDArray[np.float64], vectors: Any, seconds: Any) -> NDArray[np.f
 
 def clip_features(released: Material) -> NDArray[np.float64]:
     """Return what an attacker sees of each clip (B, P): mean, spread and movement of what was released."""
+    if _still(released):
+        return clip_means(released)
     rows = []
     for own in released.vectors:
         vectors = own.astype(np.float64)
@@ -119,8 +126,7 @@ def clip_features(released: Material) -> NDArray[np.float64]:
                 [vectors.mean(axis=0), vectors.std(axis=0), moved * np.ones(vectors.shape[1])]
             )
         )
-    features = np.stack(rows)
-    return features[:, features.std(axis=0) > 0] if _still(released) else features
+    return np.stack(rows)
 
 
 def _still(released: Material) -> bool:

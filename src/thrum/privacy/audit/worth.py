@@ -54,16 +54,28 @@ class Worth:
     machines: int
 
 
+def alone(raw: Material) -> Mapping[MachineKey, float]:
+    """Return the AUC of each machine that has anomalies, at a site by itself: the same for all chains."""
+    return {
+        key: auc(
+            one["truth"],
+            MachineScorer().fit(one["train"]).score(one["test"])[0]["local_whitened"].test,
+        )
+        for key, one in _by_machine(raw).items()
+        if one["truth"].any() and not one["truth"].all()
+    }
+
+
 def worth(
-    raw: Material,
     released: Material,
     *,
+    alone: Mapping[MachineKey, float],
     sharing: Sharing,
     seed: int,
     progress: Progress | None = None,
 ) -> Worth:
-    """Let all machines learn together by what was released of each; `raw` is what a site alone has."""
-    own, shared = _by_machine(raw), _by_machine(released)
+    """Let all machines learn together by what was released of each; `alone` is what they reach without."""
+    shared = _by_machine(released)
     networks: dict[MachineKey, Network] = {}
     if sharing == "embeddings" and len(shared) > 1:
         config = preset_config("compact", assignments=SHORTENED)
@@ -79,23 +91,19 @@ def worth(
         networks = {key: Network(classifier, key) for key in shared}
     pools = _pools(released, shared)
     found: dict[str, list[float]] = {}
-    for key, one in shared.items():
+    for key in alone:
+        one = shared[key]
         truth = one["truth"]
-        if truth.all() or not truth.any():
-            continue
-        alone = MachineScorer().fit(own[key]["train"]).score(own[key]["test"])[0]
-        found.setdefault("alone", []).append(auc(truth, alone["local_whitened"].test))
         together = MachineScorer(pool=pools.get(key), network=networks.get(key)).fit(one["train"])
         for method, pair in together.score(one["test"])[0].items():
             if np.isfinite(pair.test).all():
                 found.setdefault(method, []).append(auc(truth, pair.test))
-    whole = {name: values for name, values in found.items() if len(values) == len(found["alone"])}
-    means = {name: float(np.mean(values)) for name, values in whole.items()}
-    alone_mean = means.pop("alone", None)
     kept = {
-        name: mean for name, mean in means.items() if name in ("statistics", "network", "fused")
+        name: float(np.mean(found[name]))
+        for name in ("statistics", "network", "fused")
+        if len(found.get(name, ())) == len(alone) > 0
     }
-    return Worth(alone_mean, kept, len(found.get("alone", ())))
+    return Worth(float(np.mean(list(alone.values()))) if alone else None, kept, len(alone))
 
 
 def _pools(
