@@ -18,7 +18,15 @@ from thrum.monitoring.baseline import Known
 from thrum.monitoring.detail import SPECTRUM_HZ, detail_of
 from thrum.monitoring.differences import Normal, differences, prominence
 from thrum.monitoring.explanation import sounds
-from thrum.monitoring.occlusion import Relevance, band_powers, edges_hz
+from thrum.monitoring.occlusion import (
+    HOP,
+    WINDOW,
+    Relevance,
+    band_powers,
+    edges_hz,
+    spectra,
+    with_added,
+)
 from thrum.monitoring.page import write_page
 from thrum.types import Clip
 
@@ -74,6 +82,26 @@ def test_a_patch_made_as_usual_has_the_usual_power() -> None:
     shares = np.diff(edges_hz()) / (RATE / 2)
     # White noise: each band has the share of the power that it has of the frequencies, less Hann's 1.5 / 2.
     np.testing.assert_allclose(powers, 0.75 * 0.01 * shares, rtol=0.15)
+
+
+@pytest.mark.parametrize("samples", [WINDOW, WINDOW + 1, 5 * HOP, 16001])
+def test_a_patch_is_changed_as_by_the_inverse_of_the_whole_transform(samples: int) -> None:
+    from scipy.signal import ShortTimeFFT
+    from scipy.signal.windows import hann
+
+    sound = np.random.default_rng(0).normal(size=samples)
+    reference = ShortTimeFFT(hann(WINDOW, sym=False), HOP, RATE, scale_to="magnitude")
+    whole = reference.stft(sound)
+    own = spectra(sound)
+    np.testing.assert_allclose(np.abs(own), np.abs(whole).T, atol=1e-15)
+    for first, end in ((0, 2), (len(own) // 2, len(own) // 2 + 2), (len(own) - 1, len(own))):
+        changed = whole.copy()
+        changed[10:40, first:end] *= 0.3
+        added = np.zeros((end - first, own.shape[1]), complex)
+        added[:, 10:40] = -0.7 * own[first:end, 10:40]
+        wanted = reference.istft(changed, k1=samples)
+        assert np.abs(wanted - sound).max() > 1e-4
+        np.testing.assert_allclose(with_added(sound, added, first), wanted, atol=1e-13)
 
 
 def test_a_tone_stands_out_by_what_it_has_above_its_surroundings() -> None:

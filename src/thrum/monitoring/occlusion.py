@@ -33,6 +33,12 @@ QUIETER = 0.5
 AT_ONCE = 16
 """Clips that are scored together: so many stay in memory."""
 
+_HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+_WINDOW = _HANN / _HANN.sum()
+_DUAL = _WINDOW / sum(np.roll(_WINDOW**2, shift) for shift in range(0, WINDOW, HOP))
+_LEAD = WINDOW // 2 + HOP
+"""Samples of the first slice that lie before the sound."""
+
 Scorer = Callable[[Sequence[Clip]], NDArray[np.float64]]
 
 
@@ -117,29 +123,25 @@ def occluded_sound(
     scores
         Scores clips.
     """
-    from scipy.signal import ShortTimeFFT
-    from scipy.signal.windows import hann
-
-    padded = np.pad(sound, (0, max(0, WINDOW - len(sound))))
-    transform = ShortTimeFFT(hann(WINDOW, sym=False), HOP, RATE, scale_to="magnitude")
-    whole = transform.stft(padded)  # (513, T)
-    lines, frames = transform.f, np.arange(whole.shape[1])
+    padded = np.pad(sound, (0, max(0, WINDOW - len(sound)))).astype(np.float64)
+    whole = spectra(padded)  # (T, 513)
+    lines, frames = np.fft.rfftfreq(WINDOW, 1 / RATE), np.arange(len(whole))
     usual = band_powers(10 ** (usual_db / 10), SPECTRUM_HZ)  # (F,)
     at = np.array_split(frames, min(TIMES, len(frames)))
     hz = edges_hz()
     places = np.searchsorted(lines, hz)
     places[-1] = len(lines)
 
-    power = [(np.abs(whole[:, own]) ** 2).mean(axis=1) for own in at]
+    power = [(np.abs(whole[own]) ** 2).mean(axis=0) for own in at]
     heard = band_powers(np.stack(power), lines)  # (T, F)
 
     def variants() -> Iterator[NDArray[np.float32]]:
         yield padded.astype(np.float32)
         for own, gain in zip(at, np.sqrt(usual / np.maximum(heard, 1e-20)), strict=True):
             for band, (low, high) in enumerate(itertools.pairwise(places)):
-                changed = whole.copy()
-                changed[low:high, own[0] : own[-1] + 1] *= gain[band]
-                yield transform.istft(changed, k1=len(padded)).astype(np.float32)
+                added = np.zeros((len(own), len(lines)), complex)
+                added[:, low:high] = (gain[band] - 1) * whole[own, low:high]
+                yield with_added(padded, added, own[0]).astype(np.float32)
 
     def written(folder: Path) -> Iterator[Clip]:
         for number, samples in enumerate(variants()):
@@ -152,6 +154,37 @@ def occluded_sound(
     seconds = np.minimum(seconds, len(sound) / RATE)
     falls = (found[0] - found[1:]).reshape(len(at), BANDS)
     return Relevance(falls, seconds, hz, heard > usual)
+
+
+def spectra(sound: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Return the spectra (T, 513) of sound (S,) and silence around it, of all slices that hear any of it.
+
+    Slice 0 is centred one hop before the first sample. A sine of amplitude 1 has a magnitude of 0.5.
+    """
+    count = -(-(len(sound) - 1 + WINDOW // 2) // HOP) + 1  # the window's first value is 0
+    around = np.zeros((count - 1) * HOP + WINDOW)
+    around[_LEAD : _LEAD + len(sound)] = sound
+    slices = np.lib.stride_tricks.sliding_window_view(around, WINDOW)[::HOP]
+    return np.asarray(np.fft.rfft(slices * _WINDOW, axis=1))
+
+
+def with_added(
+    sound: NDArray[np.float64], added: NDArray[np.complex128], first: int
+) -> NDArray[np.float64]:
+    """Return sound (S,) whose `spectra` were changed by `added` (T', 513) from slice `first` on.
+
+    The inverse is linear: what changes is the inverse of what was added, in so many slices alone. It is
+    the least-squares one (Griffin and Lim, 1984).
+    """
+    slices = np.fft.irfft(added, WINDOW, axis=1) * _DUAL
+    change = np.zeros((len(added) - 1) * HOP + WINDOW)
+    for number, own in enumerate(slices):
+        change[number * HOP : number * HOP + WINDOW] += own
+    start = first * HOP - _LEAD
+    low, high = max(start, 0), min(start + len(change), len(sound))
+    changed = sound.copy()
+    changed[low:high] += change[low - start : high - start]
+    return changed
 
 
 def occluded_features(clip: Clip, usual: NDArray[np.float64], scores: Scorer) -> Relevance:
