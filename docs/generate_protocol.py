@@ -48,8 +48,8 @@ compares what comes with what was announced (clips, places, bytes, dimensions), 
 quota (`--max-clips`, `--max-gigabytes`), and a site compares a classifier's arrays with its description
 before it takes memory, refuses values that are not finite, and tries the classifier on a clip of its
 own. A list that is longer than what was described before is refused before it is read, so that what is
-broken costs its receiver less than 50 ms of processor time (`tests/federation/test_fuzz.py`, a million
-messages of all kinds); a whole list of pieces costs less than 1 µs a clip. Names are usable as file
+broken costs its receiver less than 50 ms of processor time (`tests/federation/test_message_fuzz.py`, a
+million messages of all kinds); a whole list of pieces costs less than 1 µs a clip. Names are usable as file
 names, of {name} bytes at most, and hold nothing that cannot be printed.
 Errors of either side travel as their kind alone.
 
