@@ -31,6 +31,7 @@ from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.kit import Kit, reachable, read_kit, require_free_port, server_kits
 from thrum.federation.flare.operator import write_job
 from thrum.federation.flare.policy import write_policy
+from thrum.federation.flare.process import PROCESS
 from thrum.federation.flare.rounds import open_site, take_part
 from thrum.federation.flare.settings import (
     VARIABLE,
@@ -239,13 +240,16 @@ def test_the_engine_s_command_lines_keep_paths_whole() -> None:
     for launcher, name in ((ServerLauncher, "APP_ROOT"), (SiteLauncher, "STARTUP_DIR")):
         context = FLContext()
         arguments = {
+            JobProcessArgs.EXE_MODULE: ("-m", "nvflare.worker"),
             JobProcessArgs.WORKSPACE: ("-m", "/kits of 'this' year"),
             getattr(JobProcessArgs, name): ("-a", "/b c"),
             JobProcessArgs.OPTIONS: ("--set", "x=1 y=2"),
         }
         context.set_prop(FLContextKey.JOB_PROCESS_ARGS, arguments, private=True, sticky=False)
         words = shlex.split(launcher().get_command({}, context))[1:]
-        assert sorted(words) == sorted(
+        watching = ["-m", PROCESS, str(os.getpid()), "nvflare.worker"]  # ends with this process
+        assert words[:4] == watching
+        assert sorted(words[4:]) == sorted(
             ["-m", "/kits of 'this' year", "-a", "/b c", "--set", "x=1", "y=2"]
         )
 
@@ -652,24 +656,36 @@ def test_starting_removes_what_the_engine_left_and_nothing_else(
         assert all((kit.folder / name).exists() for name in kept)
 
 
-def test_the_engine_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    child = (
-        "import os, time, pathlib\n"
-        "from thrum.federation.flare.process import end_with_parent\n"
-        "end_with_parent()\n"
-        f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\n"
+@pytest.mark.parametrize("late", [0, 3], ids=["while it works", "before its first line"])
+def test_a_process_of_the_engine_ends_with_the_one_that_started_it(
+    tmp_path: Path, late: int
+) -> None:
+    """Killed together with all that could tell it, also where it has not begun to run."""
+    (tmp_path / "worker.py").write_text("import time\ntime.sleep(60)\n")
+    parent = (
+        "import os, subprocess, sys, time\n"
+        f"words = ['sleep {late}; exec \"$0\" \"$@\"', sys.executable, '-m', {PROCESS!r}]\n"
+        "child = subprocess.Popen(['sh', '-c', *words, str(os.getpid()), 'worker'])\n"
+        "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    process = subprocess.Popen([sys.executable, "-c", parent], env=dict(os.environ))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
     try:
+        assert process.stdout is not None
+        watched = psutil.Process(int(process.stdout.readline()))
+        process.stdout.close()
         deadline = time.monotonic() + 30
-        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        while not late and watched.num_threads() == 1:  # it has not begun to watch
+            assert time.monotonic() < deadline
             time.sleep(0.05)
-        watched = psutil.Process(int(pid.read_text()))
     finally:
         process.kill()
         process.wait()
-    watched.wait(10)
+    watched.wait(30)
     assert not watched.is_running()

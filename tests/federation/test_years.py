@@ -86,3 +86,48 @@ def test_killed_engines_are_started_again_by_nobody_and_nothing_is_sent_twice(
         sent = [entry.detail for entry in collaboration.ledger(site) if entry.what == "embeddings"]
         assert len(sent) == len(set(sent)) > 0
     assert left_running(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_processes_of_a_round_that_only_starts_end_where_all_others_are_killed(
+    tmp_path: Path,
+) -> None:
+    """They have imported nothing yet, and nobody is left to tell them."""
+    collaboration = Collaboration(tmp_path)
+    log = tmp_path / "server.log"
+    words = {site: collaboration.client(site, kit=collaboration.kits / site) for site in SITES}
+    with (
+        thrum(log, *collaboration.server(algorithm=1)),
+        thrum(tmp_path / "north.log", *words["north"]),
+        thrum(tmp_path / "south.log", *words["south"]),
+    ):
+        deadline = time.monotonic() + LONGEST_SECONDS
+        starting: list[psutil.Process] = []
+        while not starting:
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.05)
+            starting = [one for one in running(tmp_path) if is_of_a_round(one)]
+        for process in running(tmp_path):
+            if not is_of_a_round(process):
+                process.kill()
+    try:
+        _, left = psutil.wait_procs(starting, timeout=30)
+        assert left == []
+    finally:
+        for process in running(tmp_path):
+            process.kill()
+
+
+def running(folder: Path) -> list[psutil.Process]:
+    """Return the processes whose command lines speak of `folder`."""
+    return [one for one in psutil.process_iter(["cmdline"]) if str(folder) in command_of(one)]
+
+
+def is_of_a_round(process: psutil.Process) -> bool:
+    """Whether the engine started it for a round."""
+    return any(word in command_of(process) for word in ("runner_process", "worker_process"))
+
+
+def command_of(process: psutil.Process) -> str:
+    return " ".join(process.info["cmdline"] or [])

@@ -20,7 +20,6 @@ from nvflare.collab import CollabCallError, collab
 from thrum import storage
 from thrum.errors import FederationError, ProtocolError, ThrumError
 from thrum.federation.flare.allowed import Allowed
-from thrum.federation.flare.process import end_with_parent
 from thrum.federation.flare.rounds import open_site
 from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_settings
 from thrum.federation.flare.state import ProgressLog, write_state
@@ -52,7 +51,6 @@ class SiteEndpoint:
     @collab.init
     def begin(self) -> None:
         """Note that a round has begun."""
-        end_with_parent()
         self._note("running")
 
     @collab.publish
@@ -254,11 +252,6 @@ class RemoteSite:
 
 class ServerEndpoint:
     """Runs a round over the sites of the job."""
-
-    @collab.init
-    def begin(self) -> None:
-        """Note that a round has begun."""
-        end_with_parent()
 
     @collab.main
     def run(self) -> None:

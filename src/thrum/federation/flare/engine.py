@@ -19,8 +19,8 @@ from thrum.errors import FederationError
 from thrum.federation.flare import settings as files
 from thrum.federation.flare.kit import Kit
 from thrum.federation.flare.policy import write_policy
+from thrum.federation.flare.process import PROCESS
 
-_PROCESS = "thrum.federation.flare.process"
 _MODULES = {
     "server": "nvflare.private.fed.app.server.server_train",
     "site": "nvflare.private.fed.app.client.client_train",
@@ -83,7 +83,7 @@ class Engine:
         options = ["secure_train=true", f"org={kit.organisation}", "config_folder=config"]
         if kit.role == "site":
             options.append(f"uid={kit.name}")
-        command = [sys.executable, "-m", _PROCESS, _MODULES[kit.role]]
+        command = [sys.executable, "-m", PROCESS, str(os.getpid()), _MODULES[kit.role]]
         command += ["-m", str(kit.folder), "-s", f"fed_{kind}.json", "--set", *options]
         environment = os.environ | {
             files.VARIABLE: str(self.folder / "settings.json"),

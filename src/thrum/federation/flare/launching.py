@@ -1,10 +1,11 @@
-"""How the engine starts a round's processes: as it does itself, from paths that may hold spaces.
+"""How the engine starts a round's processes: from paths that may hold spaces, ended with its own.
 
 It writes a command line and splits it again, without quoting what stands in it.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Any
 
@@ -14,6 +15,8 @@ from nvflare.apis.job_launcher_spec import JobProcessArgs
 from nvflare.app_common.job_launcher.client_process_launcher import ClientProcessJobLauncher
 from nvflare.app_common.job_launcher.server_process_launcher import ServerProcessJobLauncher
 
+from thrum.federation.flare.process import PROCESS
+
 _PATHS = (JobProcessArgs.WORKSPACE, JobProcessArgs.STARTUP_DIR, JobProcessArgs.APP_ROOT)
 
 
@@ -22,7 +25,7 @@ class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> str:
         """Return the command line of the process."""
-        _quote(fl_ctx)
+        _amend(fl_ctx)
         return str(super().get_command(job_meta, fl_ctx))
 
 
@@ -31,15 +34,17 @@ class ServerLauncher(ServerProcessJobLauncher):  # type: ignore[misc]
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> str:
         """Return the command line of the process."""
-        _quote(fl_ctx)
+        _amend(fl_ctx)
         return str(super().get_command(job_meta, fl_ctx))
 
 
-def _quote(context: FLContext) -> None:
-    """Quote the paths among the arguments of the process that is about to be started."""
+def _amend(context: FLContext) -> None:
+    """Quote the paths of the process that is about to be started, and have it watch whether we live."""
     arguments = dict(context.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {})
     for name in _PATHS:
         if name in arguments:
             flag, path = arguments[name]
             arguments[name] = flag, shlex.quote(str(path))
+    flag, module = arguments[JobProcessArgs.EXE_MODULE]
+    arguments[JobProcessArgs.EXE_MODULE] = flag, f"{PROCESS} {os.getpid()} {module}"
     context.set_prop(FLContextKey.JOB_PROCESS_ARGS, arguments, private=True, sticky=False)

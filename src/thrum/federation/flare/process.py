@@ -1,6 +1,8 @@
-"""A process of the engine that ends with the command that started it. Imports nothing heavy.
+"""A process of the engine that ends with the one that started it. Imports nothing heavy.
 
-``python -m thrum.federation.flare.process MODULE ARGUMENTS`` runs a module of the engine.
+``python -m thrum.federation.flare.process PARENT MODULE ARGUMENTS`` runs a module of the engine as long as
+the process with the id ``PARENT`` is its parent. The id comes with the command line, so that a process
+notices, too, whose parent was gone before its first line ran.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import sys
 import threading
 import time
 
+PROCESS = "thrum.federation.flare.process"
 WATCH_SECONDS = 0.5
 
 
-def end_with_parent() -> None:
-    """Let this process end, at once and whatever it does, when the one that started it is gone."""
-    parent = os.getppid()
+def end_with(parent: int) -> None:
+    """Let this process end, at once and whatever it does, when that one is not its parent (any more)."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -27,5 +29,5 @@ def end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with(int(sys.argv.pop(1)))
     runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
