@@ -195,6 +195,13 @@ def test_states_alarms_and_clips_go_over_a_broker_that_is_away_at_times(
     try:
         until(lambda: listener.last("/status") == b"online")
         until(lambda: b'"state": "waiting"' in listener.last("id_00/state"))
+        listener.client.publish("thrum/v1/site/status", b"offline", qos=1, retain=True)
+        until(
+            lambda: (
+                [body for topic, body, _ in listener.heard if topic.endswith("/status")][-2:]
+                == [b"offline", b"online"]
+            )
+        )  # another worker is gone, this one lives
         for path in sounds("www"):
             listener.client.publish("plant/7/clip", path.read_bytes(), qos=1)
         listener.client.publish("plant/7/clip", b"no sound at all", qos=1)

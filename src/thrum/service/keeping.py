@@ -46,6 +46,7 @@ class Keeping:
         self.jobs = dict(jobs or {})
         self.trouble = ""
         self._told: dict[str, tuple[Health, str]] = {}
+        self._came: dict[str, int] = {}
         self._ended = threading.Event()
         self._due = dict.fromkeys(self.jobs, 0.0)
 
@@ -74,6 +75,7 @@ class Keeping:
             Where there is too little space to take anything in.
         """
         now = time.monotonic()
+        self._hear_of_others(now)
         for name, source in self.inputs.items():
             told = self._health(source, now)
             if told is not None and self._told.get(name) != told:
@@ -93,6 +95,15 @@ class Keeping:
             raise
         except OSError as error:
             raise FullError(f"the folder of audio cannot be used: {error}") from error
+
+    def _hear_of_others(self, now: float) -> None:
+        """Note what came to other workers: of clips that they share, each comes to one of them."""
+        with self.intake.database.reading() as connection:
+            came = clips.came(connection)
+        for name, source in self.inputs.items():
+            if came.get(name, 0) != self._came.get(name, 0):
+                source.heard_at = now
+        self._came = came
 
     @staticmethod
     def _health(source: Input, now: float) -> tuple[Health, str] | None:

@@ -43,6 +43,7 @@ class Watched:
         self.standing = Standing()
         self.judged = 0
         self._of = ""
+        self._kept: bytes | None = None  # as the database has it: another worker may change it
         self._current = False
 
     @property
@@ -53,33 +54,40 @@ class Watched:
     @property
     def fingerprint(self) -> str:
         """Which baseline and which settings a stream belongs to."""
-        told = f"{self.settings.run} {self.monitor.name} {self.monitor.history.current} "
+        told = f"{self.settings.run.resolve()} {self.monitor.name} {self.monitor.history.current} "
         told += repr(sorted(asdict(self.monitor.alarms).items()))
         return hashlib.sha256(told.encode()).hexdigest()
 
     def catch_up(self, connection: Connection) -> None:
-        """Bring monitor, stream and standing to what the database says, whoever wrote it."""
+        """Bring monitor, stream and standing to what the database says, whoever wrote it.
+
+        What another worker judged is heard again, which costs little; only where the baseline, the settings
+        or the kept stream are others than before is more made anew.
+        """
         row = machines.get(connection, self.settings.name)
         self.standing = Standing.from_json(row["standing"])
-        known = self._current and self.fingerprint == self._of  # a baseline changes by command, too
-        if known and row["judged"] == self.judged and row["stream_of"] == self._of:
-            return
-        self.monitor = self._opened()
-        self.stream = self.monitor.stream()
-        self.judged = int(row["judged"])
-        self._of = self.fingerprint
-        if row["stream"] is not None and row["stream_of"] == self._of:
+        # a baseline changes by command, too
+        known = self._current and self.fingerprint == self._of == row["stream_of"]
+        if not known:
+            self.monitor = self._opened()
+            self._of = self.fingerprint
+        judged = int(row["judged"])
+        if known and row["stream"] == self._kept and self.judged <= judged:
+            self._hear_since(connection, self.judged)
+        elif row["stream"] is not None and row["stream_of"] == self._of:
+            self.stream = self.monitor.stream()
             try:
                 self.stream.restore(machines.kept_stream(row))
             except StorageError:
                 self.stream = self.monitor.stream()
-            since = int(row["stream_judged"])
-            for each in machines.judgements_since(connection, self.settings.name, since):
-                self._hear_again(each)
+            self._kept = row["stream"]
+            self._hear_since(connection, int(row["stream_judged"]))
         else:  # a new baseline or other settings: the stream begins here
-            machines.keep_stream(
-                connection, self.settings.name, self.stream.state(), self.judged, self._of
+            self.stream = self.monitor.stream()
+            self._kept = machines.keep_stream(
+                connection, self.settings.name, self.stream.state(), judged, self._of
             )
+        self.judged = judged
         self._current = True
 
     def forget(self) -> None:
@@ -89,7 +97,7 @@ class Watched:
     def keep(self, connection: Connection) -> None:
         """Keep the stream whole, as it is now."""
         self._of = self.fingerprint
-        machines.keep_stream(
+        self._kept = machines.keep_stream(
             connection, self.settings.name, self.stream.state(), self.judged, self._of
         )
 
@@ -123,9 +131,12 @@ class Watched:
             for row in rows
         ]
 
-    def _hear_again(self, row: RowMapping) -> None:
-        if row["among"] and row["score"] is not None:
-            self.stream.hear(float(row["score"]), state=row["among"], known=row["state"] != UNKNOWN)
+    def _hear_since(self, connection: Connection, number: int) -> None:
+        """Hear the judgements after the `number` first again."""
+        for row in machines.judgements_since(connection, self.settings.name, number):
+            if row["among"] and row["score"] is not None:
+                known = row["state"] != UNKNOWN
+                self.stream.hear(float(row["score"]), state=row["among"], known=known)
 
     def _opened(self) -> Monitor:
         settings = self.settings

@@ -4,22 +4,22 @@
 
     <prefix>/v1/<site>/status              online or offline (Last Will), retained
     <prefix>/v1/<site>/<machine>/state     how a machine is, JSON, retained
-    <prefix>/v1/<site>/<machine>/alarm     events of alarms, JSON; kept in the outbox while the broker is
-    away
+    <prefix>/v1/<site>/<machine>/alarm     events of alarms, JSON; kept while the broker is away
 
-A message with sound is acknowledged once it is in the store: what a kill leaves unacknowledged, the
-broker sends
-again, and the store knows it.
+Of several workers whoever lives takes back the "offline" that another one leaves: the site is offline when
+the last one is gone. A message with sound is acknowledged once it is in the store: what a kill leaves
+unacknowledged, the broker sends again, and the store knows it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -27,7 +27,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
-from thrum.errors import ConfigError
+from thrum import storage
+from thrum.errors import ConfigError, StorageError
 from thrum.service import events
 from thrum.service.config import InputSettings, MqttSettings, Settings
 from thrum.service.inputs.base import Input
@@ -41,6 +42,7 @@ KEEP_ALIVE_SECONDS = 30
 TAKEN_SECONDS = 10.0
 """Until an event counts as not taken."""
 RETRY_SECONDS = 2.0
+NAME = "mqtt-name.txt"
 
 _logger = logging.getLogger(__name__)
 
@@ -141,8 +143,7 @@ class Broker(Sender):
 
     def _client(self) -> paho.Client:
         # The same name after a restart: the broker keeps what came in between.
-        own = str(self.settings.service.folder / "audio")
-        name = hashlib.sha256(own.encode()).hexdigest()[:10]
+        name = _own_name(self.settings.service.folder)
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"thrum-{self.settings.service.site}-{name}",
@@ -166,6 +167,7 @@ class Broker(Sender):
             _logger.error("the broker refuses: %s", reason)
             return
         client.publish(self.status_topic, "online", qos=1, retain=True)
+        client.subscribe(self.status_topic, qos=0)  # what was said while we were away is of no use
         for source in self.sources:
             share = f"$share/{self.own.share}/" if self.own.share else ""
             client.subscribe(f"{share}{source.topic}", qos=1)
@@ -174,8 +176,13 @@ class Broker(Sender):
                 client.publish(topic, payload, qos=1, retain=True)
         self._told.clear()
 
-    def _message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._come.put(message)
+    def _message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if message.topic != self.status_topic:
+            self._come.put(message)
+            return
+        client.ack(message.mid, message.qos)
+        if message.payload == b"offline" and not self.ended.is_set():
+            client.publish(self.status_topic, "online", qos=1, retain=True)
 
     def _take_all(self) -> None:
         while not self.ended.is_set():
@@ -210,6 +217,21 @@ class Broker(Sender):
                 own.lost = str(error)
                 self.ended.wait(RETRY_SECONDS)
         return False
+
+
+def _own_name(folder: Path) -> str:
+    """Return what the broker knows this worker by: drawn once, and kept in its folder."""
+    path = folder / NAME
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = secrets.token_hex(5)
+        storage.write_bytes(path, name.encode())
+        return name
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(
+            f"{path} holds the name that the broker knows this worker by, and cannot be read: {error}"
+        ) from error
 
 
 def _password(settings: MqttSettings) -> str | None:

@@ -165,6 +165,12 @@ def heard(
     )
 
 
+def came(connection: Connection) -> dict[str, int]:
+    """Return how much has come of each input, by whichever worker, what could not be used too."""
+    wanted = select(inputs.c.name, inputs.c.clips + inputs.c.refused)
+    return {str(name): int(count) for name, count in connection.execute(wanted)}
+
+
 def is_taken(connection: Connection, name: str, file: str, size: int, modified_ns: int) -> bool:
     """Return whether a file of a folder has been taken in as it is."""
     row = connection.execute(

@@ -57,14 +57,21 @@ def set_judged(connection: Connection, name: str, judged: int, heard_at: float |
 
 def keep_stream(
     connection: Connection, name: str, stream: Mapping[str, Any], judged: int, of: str
-) -> None:
-    """Keep a stream as it is after so many judgements; `of` says of which baseline and settings."""
+) -> bytes:
+    """Keep a stream as it is after so many judgements; `of` says of which baseline and settings.
+
+    Returns
+    -------
+    bytes
+        What is kept.
+    """
     packed = zlib.compress(json.dumps(stream).encode(), level=1)
     connection.execute(
         update(machines)
         .where(machines.c.name == name)
         .values(stream=packed, stream_judged=judged, stream_of=of)
     )
+    return packed
 
 
 def kept_stream(row: RowMapping) -> dict[str, Any]:
