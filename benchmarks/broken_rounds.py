@@ -60,6 +60,7 @@ ON_DISK = {
     "notes of the server": "server/*.json",
     "notes of a site": "site*/*.json*",
     "a model at a site": "site*/model.*",
+    "the secret of a site": "site*/fingerprint.key",
 }
 TEMPORARY = re.compile(r"\..*\.\d+-[0-9a-f]{8}")
 _fork = multiprocessing.get_context("fork")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -150,6 +151,37 @@ def test_a_checkpoint_round_trip(tmp_path: Path) -> None:
     (tmp_path / "c.safetensors").write_bytes(b"torn")
     with pytest.raises(StorageError, match="not a safetensors file"):
         storage.load_tensors(tmp_path / "c.safetensors")
+
+
+def test_whatever_bit_of_what_is_stored_changes_is_found_out(tmp_path: Path) -> None:
+    """Or it says the same; nothing ends in an error that is none of ours."""
+    one = {"a": torch.arange(2.0)}
+    storage.save_tensors(tmp_path / "checkpoint", one, {"done": [1, 0.5]})
+    storage.save_state(tmp_path, one, {"kind": "test"})
+    storage.write_sealed(tmp_path / "sealed", {"text": "é", "n": 1e-5})
+    storage.write_secret(tmp_path / "secret", bytes(range(32)))
+    kinds = {
+        "checkpoint": storage.load_tensors,
+        "model.json": lambda path: storage.load_state(path.parent),
+        "model.safetensors": lambda path: storage.load_state(path.parent),
+        "sealed": lambda path: storage.read_sealed(path),
+        "secret": storage.read_secret,
+    }
+    for name, read in kinds.items():
+        path = tmp_path / name
+        content, wanted = path.read_bytes(), str(read(path))
+        for bit in range(8 * len(content)):
+            changed = bytearray(content)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            with suppress(StorageError):
+                assert _without_seal(str(read(path))) == wanted, (name, bit)
+        path.write_bytes(content)
+
+
+def _without_seal(told: str) -> str:
+    """What `read` says where the name of the seal itself has changed: what was written, and that."""
+    return re.sub(r", '(?!sha256')[^']{1,8}': '[0-9a-f]{64}'", "", told)
 
 
 def test_tensors_under_a_prefix_lose_it() -> None:

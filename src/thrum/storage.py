@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+SECRET_BYTES = 32
 PARSING = threading.Lock()
 """Held while NumPy reads a header: it parses Python, which CPython 3.11 cannot in two threads at once
 (SystemError: AST constructor recursion depth mismatch)."""
@@ -122,6 +123,39 @@ def _seal(content: Mapping[str, Any]) -> str:
     """Return the sha256 of what JSON keeps of `content`, its own seal left out."""
     kept = json.loads(json.dumps({key: content[key] for key in content if key != "seal"}))
     return sha256_bytes(json.dumps(kept, sort_keys=True).encode())
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a secret of `SECRET_BYTES`, and their sha256, readable by its owner alone."""
+    write_bytes(path, secret + hashlib.sha256(secret).digest(), private=True)
+
+
+def read_secret(path: Path) -> bytes:
+    """Return what `write_secret` wrote; earlier versions wrote no sha256.
+
+    Raises
+    ------
+    DamagedError
+        Where it is not what was written.
+    StorageError
+        Where it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    secret, checksum = content[:SECRET_BYTES], content[SECRET_BYTES:]
+    if len(secret) != SECRET_BYTES or (checksum and checksum != hashlib.sha256(secret).digest()):
+        raise DamagedError(f"{path} is damaged: it is not the secret that was written")
+    return secret
+
+
+def kept_secret(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Return a secret, made where there is none; one without its sha256 is given it."""
+    secret = read_secret(path) if path.exists() else make()
+    if not path.exists() or path.stat().st_size == SECRET_BYTES:
+        write_secret(path, secret)
+    return secret
 
 
 def write_array(path: Path, array: NDArray[Any], *, private: bool = False) -> str:
@@ -284,13 +318,17 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {}).get("thrum", "{}"))
+            text = (file.metadata() or {}).get("thrum", "{}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise StorageError(f"{path} is missing") from error
     except SafetensorError as error:
         raise StorageError(f"{path} is not a safetensors file: {error}") from error
-    if description.get("schema") != SCHEMA:
+    try:
+        description = json.loads(text)
+    except ValueError as error:
+        raise DamagedError(f"{path} is damaged: what it says of itself is no JSON") from error
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
         raise StorageError(f"{path} was not written by this version of thrum")
     seal, checksum = description.pop("seal", None), description.get("tensors")
     if seal is not None and (seal, checksum) != (_seal(description), _sha256_of(tensors)):

@@ -81,7 +81,7 @@ def test_damaged_notes_of_a_server_end_no_round(
 @pytest.mark.timeout(1200)
 def test_a_round_of_each_kind_that_something_breaks_in(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    command = [sys.executable, str(SCRIPT), "--rounds", "21", "--seed", "7", "--json", str(report)]
+    command = [sys.executable, str(SCRIPT), "--rounds", "22", "--seed", "7", "--json", str(report)]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -91,7 +91,7 @@ def test_a_round_of_each_kind_that_something_breaks_in(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     kinds = json.loads(report.read_text())["kinds"]
-    assert len(kinds) == 21
+    assert len(kinds) == 22
     for kind, found in kinds.items():
         assert found["same_bytes"] == found["rounds"] == 1, kind
         assert found["unexpected"] == found["left_running"] == found["sent_twice"] == 0, kind

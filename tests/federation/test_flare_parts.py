@@ -626,6 +626,20 @@ def test_only_an_end_that_is_understood_ends_a_round(
     assert all(str(noted[name]).startswith(str(value)) for name, value in kept.items())
 
 
+def test_a_damaged_key_of_the_ledger_ends_no_round_and_is_said(
+    asked_by: Callable[[str], Any], tmp_path: Path
+) -> None:
+    open_site(read_settings(SiteSettings)).prepare()
+    site = asked_by("server")
+    assert "answer" in site.answer(question="describe", arguments=HELLO)
+    key = tmp_path / "out" / "ledger.key"
+    key.write_bytes(b"x" * 40)
+    assert site.conclude(state="done", outcome={"seed": 3, "algorithm": 1}) == {}
+    noted = json.loads((tmp_path / "out" / "round.json").read_text())
+    assert noted["state"] == "done"
+    assert f"signing the ledger: {key} is damaged" in noted["failure"]
+
+
 # Processes
 
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 import machines
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
+from thrum.errors import DamagedError
 from thrum.federation.cutting import CLIPS_PER_PIECE, Cutter, cut
 from thrum.federation.own_clips import OwnClips
+from thrum.federation.secret import Secret
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import preset_config
@@ -53,8 +55,9 @@ def test_copies_of_one_clip_are_cut_side_by_side() -> None:
 
 
 def test_copies_of_one_clip_have_fingerprints_of_their_own(tmp_path: Path) -> None:
-    cutter = Cutter(tmp_path / "key")
-    cutter.prepare()
+    secret = Secret(tmp_path / "key")
+    secret.prepare(noise=False)
+    cutter = Cutter(secret)
     pieces = cutter.pieces(("a", "1"), [np.ones((3, 2), np.float16)] * 40, {})
     assert len({piece.fingerprint for piece in pieces}) == 3
 
@@ -130,3 +133,32 @@ def test_a_piece_costs_the_same_however_many_there_are(
     for piece in listed:
         site.chunk("train", piece["fingerprint"])
     assert read == [len(piece["places"]) for piece in listed]
+
+
+def test_a_damaged_secret_is_noticed_and_another_is_made_where_no_noise_comes_from_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "fingerprint.key"
+    secret = Secret(path)
+    secret.prepare(noise=True)
+    before, content = secret.read(), path.read_bytes()
+    for bit in range(8 * len(content)):
+        path.write_bytes(bytes(b ^ (bit // 8 == n) << bit % 8 for n, b in enumerate(content)))
+        with pytest.raises(DamagedError, match="is damaged"):
+            secret.read()
+    with pytest.raises(DamagedError, match="restore it from a backup"):
+        secret.prepare(noise=True)
+    secret.prepare(noise=False)
+    assert secret.read() != before
+    assert "all pieces are sent again" in caplog.text
+
+
+def test_a_secret_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "fingerprint.key"
+    path.write_bytes(bytes(range(32)))
+    secret = Secret(path)
+    assert secret.read() == bytes(range(32))
+    secret.prepare(noise=True)
+    assert secret.read() == bytes(range(32))
+    assert len(path.read_bytes()) == 64
+    assert path.stat().st_mode & 0o777 == 0o600

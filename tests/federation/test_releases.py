@@ -8,7 +8,7 @@ import pytest
 import thrum
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
-from thrum.errors import ConfigError, FederationError
+from thrum.errors import ConfigError, DamagedError, FederationError
 from thrum.federation.inprocess import simulate
 from thrum.federation.members import Member, check_releases
 from thrum.federation.messages import VERSION, parse
@@ -225,8 +225,13 @@ def test_a_budget_that_is_spent_lets_nothing_new_leave(data: Dataset, tmp_path: 
 
 def test_costs_add_up_as_squares_and_are_kept(tmp_path: Path) -> None:
     one = mu_of(2, 1e-5)
-    Budget(tmp_path / "budget.json").spend("fan", "first", one)
-    Budget(tmp_path / "budget.json").spend("fan", "first", one)
+    path = tmp_path / "budget.json"
+    Budget(path).spend("fan", "first", one)
+    Budget(path).spend("fan", "first", one)
+    damaged = path.read_text().replace("first", "forst")
+    (tmp_path / "damaged.json").write_text(damaged)
+    with pytest.raises(DamagedError):  # nothing leaves by it
+        Budget(tmp_path / "damaged.json").spend("fan", "second", one)
     kept = Budget(tmp_path / "budget.json", Limit(4, 1e-5))
     assert kept.epsilon("fan") == pytest.approx(2, rel=1e-6)
     kept.spend("fan", "second", one)

@@ -141,7 +141,7 @@ def test_two_sites_and_a_site_of_another_chain_are_refused(
     with pytest.raises(FederationError, match="of two, each knows"):
         collaborate(two, tmp_path / "two")
     other = sites["site4"]
-    other.releasing.__init__(Releases(), other.folder, other._cutter.secret)  # type: ignore[misc]
+    other.releasing.__init__(Releases(), other.folder, other._secret)  # type: ignore[misc]
     with pytest.raises(FederationError, match="release in different forms"):
         collaborate(sites, tmp_path / "server")
 

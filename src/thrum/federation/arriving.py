@@ -140,7 +140,7 @@ class Arriving:
                     f"{sent[0]} + {sent[1]} scores of {name} were sent, wanted {wanted[0]} + {wanted[1]}"
                 )
             self.brought.make_room()
-            storage.write_json(self._received_path(came.key), found.message())
+            storage.write_sealed(self._received_path(came.key), found.message())
             return f"scores of {name}"
 
         return self._kept("scores", keep)
@@ -154,7 +154,9 @@ class Arriving:
     def scores_in_force(self, key: MachineKey) -> NetworkScores | None:
         """Return the scores that the server computed for a machine (Algorithm 2)."""
         path = self._received_path(key)
-        return NetworkScores.parse(storage.read_json(path)) if path.exists() else None
+        return (
+            NetworkScores.parse(storage.read_sealed(path, unsealed=True)) if path.exists() else None
+        )
 
     def classifier_in_force(self) -> IDClassifier | None:
         """Return the classifier that the server sent for the site's machines (Algorithm 1)."""

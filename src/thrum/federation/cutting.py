@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import hmac
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from thrum import storage
-from thrum.errors import StorageError
 from thrum.federation.messages import MachineKey, Piece
+from thrum.federation.secret import Secret
 from thrum.systems.embedding_sharing.pool import Frames
 
 CLIPS_PER_PIECE = 16
-SECRET_BYTES = 32
 
 
 class Cutter:
@@ -31,16 +28,11 @@ class Cutter:
     Parameters
     ----------
     secret
-        The file of the secret.
+        The site's.
     """
 
-    def __init__(self, secret: Path) -> None:
+    def __init__(self, secret: Secret) -> None:
         self.secret = secret
-
-    def prepare(self) -> None:
-        """Make the secret where there is none, or a damaged one."""
-        if not self.secret.exists() or self.secret.stat().st_size != SECRET_BYTES:
-            storage.write_bytes(self.secret, secrets.token_bytes(SECRET_BYTES), private=True)
 
     def pieces(
         self, key: MachineKey, clips: Sequence[Frames], settings: Mapping[str, Any]
@@ -52,7 +44,7 @@ class Cutter:
         settings
             Of what embedded them.
         """
-        secret = self._secret()
+        secret = self.secret.read()
         digests = [_digest(frames, settings, secret) for frames in clips]
         pieces = []
         for places in cut(digests, most=CLIPS_PER_PIECE):
@@ -63,12 +55,6 @@ class Cutter:
             n_bytes = 2 * sum(clips[place].size for place in places)  # in half precision
             pieces.append(Piece(key, places, n_bytes, fingerprint))
         return pieces
-
-    def _secret(self) -> bytes:
-        try:
-            return self.secret.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{self.secret} cannot be read: {error.strerror}") from error
 
 
 def cut(digests: Sequence[bytes], *, most: int) -> list[list[int]]:

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from thrum import storage
-from thrum.errors import DataError, StorageError
+from thrum.errors import DamagedError, DataError, StorageError
 from thrum.federation.ledger import DAMAGED, Entry, Ledger, entry_of, linked
 
 SIGNATURE = "signature"
@@ -159,12 +159,11 @@ def _named(entry: Entry) -> str:
 
 
 def _key(path: Path) -> Ed25519PrivateKey:
-    if not path.exists():
-        storage.write_bytes(path, Ed25519PrivateKey.generate().private_bytes_raw(), private=True)
     try:
-        return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"{path} is no key for signing ({error}); put the former one back, or remove it: the next "
+        secret = storage.kept_secret(path, lambda: Ed25519PrivateKey.generate().private_bytes_raw())
+    except DamagedError as error:
+        raise DamagedError(
+            f"{error}, so nothing is signed with it; put the former one back, or remove it: the next "
             f"signature is then of a new key"
         ) from error
+    return Ed25519PrivateKey.from_private_bytes(secret)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum import storage
-from thrum.errors import StorageError
 from thrum.federation.messages import MachineKey
+from thrum.federation.secret import Secret
 from thrum.privacy.mechanisms import StatisticsChain, parse_chain, parse_statistics_chain
 from thrum.privacy.mechanisms.budget import Budget, parse_limit
 from thrum.privacy.mechanisms.statistics import noisy_second_moment
@@ -73,10 +73,10 @@ class Releasing:
     folder
         The site's.
     secret
-        The file of the site's secret.
+        The site's.
     """
 
-    def __init__(self, releases: Releases, folder: Path, secret: Path) -> None:
+    def __init__(self, releases: Releases, folder: Path, secret: Secret) -> None:
         self.chain = parse_chain(releases.embeddings)
         self.statistics_chain = parse_statistics_chain(releases.statistics)
         limit = parse_limit(releases.budget) if releases.budget else None
@@ -110,7 +110,9 @@ class Releasing:
     @property
     def key(self) -> bytes:
         """What decides the site's noise: from its secret, which stays where it is."""
-        try:
-            return hmac.digest(self._secret.read_bytes(), b"thrum noise", "sha256")
-        except OSError as error:
-            raise StorageError(f"{self._secret} cannot be read: {error.strerror}") from error
+        return hmac.digest(self._secret.read(), b"thrum noise", "sha256")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is noise on anything that leaves."""
+        return self.chain.noise is not None or self.statistics_chain.noise is not None

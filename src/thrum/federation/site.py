@@ -41,6 +41,7 @@ from thrum.federation.messages import (
 )
 from thrum.federation.own_clips import OwnClips
 from thrum.federation.releasing import Releases, Releasing
+from thrum.federation.secret import Secret
 from thrum.federation.site_scores import SiteScores
 from thrum.federation.statistics import released
 from thrum.federation.statistics_messages import StatisticsQuestion
@@ -119,8 +120,9 @@ class Site:
         self.told: Hello | None = None
         """What the server said of the round when it asked last."""
         self._cut: dict[Split, dict[str, tuple[Piece, list[Clip]]]] = {}
-        self._cutter = Cutter(folder / "fingerprint.key")
-        self.releasing = Releasing(releases or Releases(), folder, self._cutter.secret)
+        self._secret = Secret(folder / "fingerprint.key")
+        self._cutter = Cutter(self._secret)
+        self.releasing = Releasing(releases or Releases(), folder, self._secret)
         self.own = OwnClips(
             self.machines,
             EmbeddingStore(folder / "embeddings") if embeddings is None else embeddings,
@@ -161,7 +163,7 @@ class Site:
             embed_into(self.own.embeddings, clips, self.embedder, progress=self.progress)
         train = [clip for clip in clips if clip.split == "train"]
         write_takings(self.folder, takings_of(train))
-        self._cutter.prepare()
+        self._secret.prepare(noise=self.releasing.noisy)
         self._cut.clear()
 
     # What leaves the site

@@ -91,9 +91,7 @@ class SiteEndpoint:
             _log.exception("the end of the round was not understood")
             return {}
         if end.state == "done":
-            if self._site is not None:
-                self._site.brought.end()
-                self._site.sign()
+            self._end()
             self._note("done", seed=end.seed, algorithm=end.algorithm)
         else:
             self._note(
@@ -101,6 +99,17 @@ class SiteEndpoint:
                 reason=f"the server stopped the round ({end.kind}; its operator sees why)",
             )
         return {}
+
+    def _end(self) -> None:
+        """Close the round at the site; without a signature, too, what it brought is in force."""
+        if self._site is None:
+            return
+        self._site.brought.end()
+        try:
+            self._site.sign()
+        except ThrumError as error:
+            _log.exception("the ledger could not be signed")
+            self._failure = {"failure": f"signing the ledger: {error}"}
 
     def _opened(self) -> Site:
         if self._site is None:

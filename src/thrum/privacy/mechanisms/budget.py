@@ -101,7 +101,7 @@ class Budget:
                 f"{self.limit.told}; what was sent before can be sent again, new clips cannot"
             )
         storage.private_folder(self.path.parent)
-        storage.write_json(self.path, spent, private=True)
+        storage.write_sealed(self.path, spent, private=True)
 
     def epsilon(self, machine: str, *, delta: float | None = None) -> float:
         """Return what was spent on a machine's clips so far, as ε; 0 where nothing had noise."""
@@ -121,5 +121,4 @@ class Budget:
     def _spent(self) -> dict[str, dict[str, float]]:
         if not self.path.exists():
             return {}
-        spent: dict[str, dict[str, float]] = storage.read_json(self.path)
-        return spent
+        return storage.read_sealed(self.path, unsealed=True)

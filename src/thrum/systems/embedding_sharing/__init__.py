@@ -1,10 +1,10 @@
 """Embedding sharing (Dohi and Kawaguchi), and sharing of statistics beside it.
 
 What sites share: ``pool`` the embeddings of several machines | ``moments`` how the clips of one machine
-vary. What is learnt: ``classifier`` the ID classifier, ``fitting`` how it is trained, ``whitening`` a part
-of it | ``blend`` own and others' covariance. Scores: ``statistics`` from mean embeddings |
-``network_scores`` from the classifier | ``scoring`` all of them. ``config`` what can be set | ``system``
-all of it in one place, as a System.
+vary, ``others`` the pools of all but one. What is learnt: ``classifier`` the ID classifier, ``fitting``
+how it is trained, ``whitening`` a part of it | ``blend`` own and others' covariance. Scores:
+``statistics`` from mean embeddings | ``network_scores`` from the classifier | ``scoring`` all of them.
+``config`` what can be set | ``system`` all of it in one place, as a System.
 """
 
 from thrum.systems.embedding_sharing.classifier import IDClassifier

@@ -108,8 +108,7 @@ def pooled(moments: Sequence[Moments], *, weights: Sequence[float] | None = None
     """
     if not moments:
         raise DataError("no machine's statistics to pool; wanted those of at least one")
-    if len(sizes := {one.dimensions for one in moments}) > 1:
-        raise DataError(f"statistics of different dimensions cannot be pooled: {sorted(sizes)}")
+    require_one_space(moments)
     shares = np.ones(len(moments)) if weights is None else np.asarray(weights, float)
     if not (shares >= 0).all() or not shares.sum() > 0:
         raise DataError("the weights of a pool must be 0 or more, and one of them positive")
@@ -124,18 +123,40 @@ def pooled(moments: Sequence[Moments], *, weights: Sequence[float] | None = None
     return Moments(whole.count, whole.axes, whole.rest + rest).of_trace_one()
 
 
+def require_one_space(moments: Sequence[Moments]) -> None:
+    """Raise a `DataError` where statistics are of different dimensions."""
+    if len(sizes := {one.dimensions for one in moments}) > 1:
+        raise DataError(f"statistics of different dimensions cannot be pooled: {sorted(sizes)}")
+
+
 def _from_factor(count: int, factor: NDArray[np.float64]) -> Moments:
     """Return F^T F of a factor (N, D) by its leading axes and what is left."""
     n, dimensions = factor.shape
     if dimensions <= n:
-        variances, directions = np.linalg.eigh(factor.T @ factor)
-        there = variances > max(variances.max(), 0.0) * 1e-12
-        variances, axes = variances[there], directions.T[there]
-    else:  # the same from the rows' products
-        variances, mixing = np.linalg.eigh(factor @ factor.T)
-        there = variances > max(variances.max(), 0.0) * 1e-12
-        variances, mixing = variances[there], mixing[:, there]
-        axes = (mixing.T @ factor) / np.sqrt(variances)[:, None]
+        return from_products(count, factor.T @ factor)
+    return from_row_products(count, factor, factor @ factor.T)
+
+
+def from_products(count: int, products: NDArray[np.float64]) -> Moments:
+    """Return a covariance (D, D) by its leading axes and what is left."""
+    variances, directions = np.linalg.eigh(products)
+    there = variances > max(variances.max(), 0.0) * 1e-12
+    return _leading(count, variances[there], directions.T[there])
+
+
+def from_row_products(
+    count: int, factor: NDArray[np.float64], products: NDArray[np.float64]
+) -> Moments:
+    """Return the same of a factor (N, D) and F F^T (N, N)."""
+    variances, mixing = np.linalg.eigh(products)
+    there = variances > max(variances.max(), 0.0) * 1e-12
+    variances, mixing = variances[there], mixing[:, there]
+    return _leading(count, variances, (mixing.T @ factor) / np.sqrt(variances)[:, None])
+
+
+def _leading(count: int, variances: NDArray[np.float64], axes: NDArray[np.float64]) -> Moments:
+    """Keep the leading of axes (K, D) of length one, given with their variances (K,), least first."""
+    dimensions = axes.shape[1]
     variances = np.maximum(variances[::-1], 0.0)
     kept = min(RANK, len(variances), dimensions)
     axes = axes[::-1][:kept] * np.sqrt(variances[:kept])[:, None]

@@ -21,6 +21,7 @@ from thrum.systems.embedding_sharing.config import Config as Settings
 from thrum.systems.embedding_sharing.fitting import train_classifier
 from thrum.systems.embedding_sharing.moments import Moments, moments_of, pooled
 from thrum.systems.embedding_sharing.network_scores import Network, NetworkScores
+from thrum.systems.embedding_sharing.others import pooled_without_each
 from thrum.systems.embedding_sharing.pool import FramePool, Frames, MachineKey
 from thrum.systems.embedding_sharing.scoring import MachineScorer, selected
 from thrum.systems.embedding_sharing.statistics import ScorePair, mean_frames
@@ -277,9 +278,9 @@ def pools_of_others(
 ) -> dict[MachineKey, Moments]:
     """Return, for each machine ID, the pooled covariance of all others that have two clips or more."""
     moments = {key: moments_of(mean_frames(own)) for key, own in frames.items() if len(own) > 1}
-    pools = {}
-    for key in frames:
-        others = [one for other, one in moments.items() if other != key]
-        if others:
-            pools[key] = pooled(others)
+    without = pooled_without_each(list(moments.values()), [1.0] * len(moments))
+    pools = {key: pool for key, pool in zip(moments, without, strict=True) if pool is not None}
+    if moments and len(moments) < len(frames):
+        everybody = pooled(list(moments.values()))
+        pools |= {key: everybody for key in frames if key not in moments}
     return pools

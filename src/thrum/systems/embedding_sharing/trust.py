@@ -8,13 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.systems.embedding_sharing.moments import Moments, pooled
+from thrum.systems.embedding_sharing.moments import Moments
+from thrum.systems.embedding_sharing.others import pooled_without_each
 from thrum.systems.embedding_sharing.pool import MachineKey
 
 FLOOR = 0.03
 FULL_GAIN = 0.3
 FEWEST = 3
 SAME = 1e-3
+ALIKE = 3 * SAME
+"""No more apart are the largest variances of two whose leading axes are the same."""
+NAMED = 5
+"""Of the machines that one is a copy of."""
 FAR = 30.0
 
 
@@ -87,13 +92,8 @@ def pools_without(
     moments: Mapping[MachineKey, Moments], weights: Mapping[MachineKey, float]
 ) -> dict[MachineKey, Moments]:
     """Return, for each machine, the pool of all others of positive weight; none where there is no other."""
-    pools = {}
-    for key in moments:
-        others = [(one, weights.get(other, 0.0)) for other, one in moments.items() if other != key]
-        others = [(one, weight) for one, weight in others if weight > 0]
-        if others:
-            pools[key] = pooled([one for one, _ in others], weights=[w for _, w in others])
-    return pools
+    pools = pooled_without_each(list(moments.values()), [weights.get(key, 0.0) for key in moments])
+    return {key: pool for key, pool in zip(moments, pools, strict=True) if pool is not None}
 
 
 def off_scale(means: Mapping[MachineKey, NDArray[np.float64]]) -> dict[MachineKey, float]:
@@ -112,16 +112,17 @@ def off_scale(means: Mapping[MachineKey, NDArray[np.float64]]) -> dict[MachineKe
 
 def _copies(moments: Mapping[MachineKey, Moments]) -> dict[MachineKey, list[MachineKey]]:
     """Return the machines whose statistics are those of others, and of which."""
-    keys = list(moments)
-    leading = [_leading(moments[key]) for key in keys]
+    leading = {key: _leading(own) for key, own in moments.items()}
+    ordered = sorted(leading, key=lambda key: float(leading[key][0]))
     found: dict[MachineKey, list[MachineKey]] = {}
-    for number, key in enumerate(keys):
-        for other in range(number):
-            if np.allclose(
-                leading[number], leading[other], rtol=SAME, atol=SAME * leading[other][0]
-            ):
-                found.setdefault(key, []).append(keys[other])
-                found.setdefault(keys[other], []).append(key)
+    for place, key in enumerate(ordered):
+        largest = leading[key][0]
+        for other in ordered[place + 1 :]:  # those whose largest variance is much the same
+            if leading[other][0] > (1 + ALIKE) * largest:
+                break
+            if np.allclose(leading[other], leading[key], rtol=SAME, atol=SAME * largest):
+                found.setdefault(key, []).append(other)
+                found.setdefault(other, []).append(key)
     return found
 
 
@@ -135,5 +136,6 @@ def _leading(moments: Moments) -> NDArray[np.float64]:
 def _told(copies: list[MachineKey] | tuple[()]) -> str:
     if not copies:
         return ""
-    names = ", ".join("/".join(key) for key in copies)
-    return f"its statistics are those of {names}: they count once together"
+    names = ", ".join("/".join(key) for key in sorted(copies)[:NAMED])
+    more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+    return f"its statistics are those of {names}{more}: they count once together"
