@@ -118,7 +118,7 @@ class KnownStatistics:
     def keep(self, site: str, moments: Mapping[MachineKey, Moments]) -> list[str]:
         """Keep what a site has sent in place of what it sent before; return what is odd about it."""
         notes = []
-        for key, before in self._read(site).items() if site in self.store.names else ():
+        for key, before in self._read(site).items() if self.store.has(site) else ():
             now = moments[key].count if key in moments else 0
             if now < SHRUNK * before.count:
                 notes.append(f"{'/'.join(key)} now has {now} clips, {before.count} before")

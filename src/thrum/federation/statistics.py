@@ -124,6 +124,10 @@ class StatisticsStore:
         """Whose statistics there are."""
         return sorted(path.parent.name for path in self.folder.glob("*/statistics.json"))
 
+    def has(self, name: str) -> bool:
+        """Whether there are statistics of one site."""
+        return (self.folder / name / "statistics.json").exists()
+
     def keep(self, name: str, moments: Mapping[MachineKey, Moments]) -> None:
         """Write the statistics of one site; they replace its former ones."""
         keys = list(moments)
