@@ -48,8 +48,16 @@ def test_machines_of_another_kind_leave_a_site_what_it_has_alone() -> None:
     )  # their faults' directions vary most
     own = clips(41, 20)
     found = Statistics(foreign).fit(own)
-    assert found.weight_ < 0.05
+    assert found.weights_[2] > 0.95
     assert auc(Statistics(foreign), own) > auc(Whitened(), own) - 0.01
+
+
+@pytest.mark.parametrize(
+    ("count", "weights"),
+    [(1, (1, 0, 0)), (50, (9 / 16, 3 / 16, 1 / 4)), (200, (1 / 4, 1 / 4, 1 / 2))],
+)
+def test_the_more_own_clips_the_more_they_count(count: int, weights: tuple[float, ...]) -> None:
+    assert Statistics(POOL).fit(clips(42, count)).weights_ == pytest.approx(weights)
 
 
 @pytest.mark.parametrize("count", [3, 8, 40])
@@ -79,5 +87,5 @@ def test_test_clips_are_scored_by_a_map_of_all_own_clips() -> None:
 def test_one_or_two_clips_are_scored_by_the_pool(count: int) -> None:
     found = Statistics(POOL).fit(clips(70, count))
     assert np.isfinite(found.score(TEST)).all()
-    assert found.weight_ > 0.9
+    assert found.weights_[0] > 0.9
     assert len(found.left_out_) == count

@@ -76,13 +76,11 @@ def _(system: EmbeddingSharing, graph: Graph, key: MachineKey, frames: str) -> s
     size = system.frames_[key][0].shape[-1]
     if isinstance(part, Whitened):
         return _whitened(graph, part, vector, size)
-    pairs = zip((part.blended_, part.alone_), part._scales, strict=True)
-    weights = (part.weight_, 1 - part.weight_)
-    blended, alone = (
+    weighted = [
         graph.op("Mul", _whitened(graph, one, vector, size), graph.f64(weight / scale))
-        for (one, scale), weight in zip(pairs, weights, strict=True)
-    )
-    return graph.op("Add", blended, alone)
+        for one, weight, scale in zip(part.parts_, part.weights_, part.scales_, strict=True)
+    ]
+    return graph.op("Sum", *weighted)
 
 
 @_score.register

@@ -14,7 +14,9 @@ from thrum.systems.embedding_sharing.moments import Moments
 Vectors = NDArray[np.floating[Any]]
 
 FLOORS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-SHARES = (1.0, 0.97, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02)
+SHARES = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02)
+SHARES_ALONE = (1.0, 0.97, *SHARES)
+"""Without a pool, own clips may be too few to say anything; with one, they always have a tenth."""
 FOLDS = 5
 FLOOR_OF_ONE = 0.03
 """With a single own clip nothing can be measured; the middle of `FLOORS`."""
@@ -61,7 +63,8 @@ class Blend:
     `s` brings the pool to the own clips' scale, measured where the pool is white, so that each direction
     counts alike. :math:`(a, \lambda)` are those of `SHARES` and `FLOORS` under which own clips that are
     left out, in five folds, are likeliest under a Gaussian whose overall scale is free: no anomaly, no
-    label, nothing of others' clips. Few own clips choose a = 1, the pool alone; many choose their own.
+    label, nothing of others' clips. Few own clips choose a large a, nearly the pool alone; many
+    choose their own.
     Where the pool describes this machine's clips worse than :math:`\lambda \to \infty`, which is no pool at
     all and one of the candidates, it is not used. Ours; see docs/statistics.md.
 
@@ -147,7 +150,8 @@ def _chosen(own: NDArray[np.float64], pool: Moments | None, floor: float) -> tup
         return 1.0, 0.0
     stage, log_determinant = _target(pool, floor, own.shape[1])
     folds = _folds(stage(own))
-    found = [(share, _log_likelihood(folds, share, log_determinant, own.shape)) for share in SHARES]
+    shares = SHARES_ALONE if pool is None else SHARES
+    found = [(share, _log_likelihood(folds, share, log_determinant, own.shape)) for share in shares]
     return max(found, key=lambda one: one[1])
 
 

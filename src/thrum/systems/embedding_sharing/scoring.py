@@ -50,8 +50,10 @@ class MachineScorer:
             "local_whitened": alone,
         }
         if self.pool is not None:
-            self._parts["pool"] = Whitened(self.pool, pool_only=True).fit(own)
-            self._parts["statistics"] = Statistics(self.pool).fit(own, alone=alone)
+            by_pool = Whitened(self.pool, pool_only=True).fit(own)
+            self._parts["pool"] = by_pool
+            together = Statistics(self.pool).fit(own, alone=alone, by_pool=by_pool)
+            self._parts["statistics"] = together
         if self.network is not None:
             self.network.fit(train)
         return self

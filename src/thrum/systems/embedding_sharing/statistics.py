@@ -20,8 +20,8 @@ Vectors = NDArray[np.floating[Any]]
 
 ENOUGH_CLIPS = 100
 GAIN_NEEDED = 0.1, 0.3
-NEARLY_ALL = 0.9
-MOST_OF_ITS_OWN = 0.4
+HALF = 0.5
+"""What the site's own score counts for where clips are plenty, and what the pool's of the rest."""
 POOL_FLOOR = 0.1
 
 
@@ -107,14 +107,15 @@ class Whitened:
 
 
 class Statistics:
-    """The blend's score and the site's own, each over its mean left-out score, weighted.
+    """The scores by the blend, by the pool alone and by the site alone, weighted.
 
-    The blend counts for w = min(a / 0.9, 1 − 0.4 min(1, N / 100)) · trust: with few clips it is nearly
-    everything; the more the blend itself takes from own clips (a small a), and the more there are, the
-    better the site's own covariance judges, and the two make different mistakes. Where the pool makes own
-    clips hardly likelier than no pool does, the others are machines of another kind, and trust falls to
-    nothing between 0.3 and 0.1 nats a clip and dimension (less with many clips: then what is alone is
-    likely, too). No anomaly and no test clip has a say. Ours: docs/statistics.md has what was tried.
+    Each is over its mean left-out score. With p = min(1, N / 100), the three count for w (1 − p / 2),
+    w p / 2 and 1 − w, where w = (1 − p / 2) · trust: a site with few clips is judged by the blend, one with
+    a hundred or more half by what it knows itself and a quarter each by blend and pool. The three make
+    different mistakes. Where the pool makes own clips hardly likelier than no pool does, the others are
+    machines of another kind, and trust falls to nothing between 0.3 and 0.1 nats a clip and dimension (less
+    with many clips: then what is alone is likely, too). No anomaly and no test clip has a say. Ours:
+    docs/statistics.md has what was tried.
 
     Parameters
     ----------
@@ -125,33 +126,40 @@ class Statistics:
     def __init__(self, pool: Moments) -> None:
         self.pool = pool
 
-    def fit(self, own: Vectors, *, alone: Whitened | None = None) -> Self:
-        """Learn own mean embeddings (N, D); `alone` is the site's own score where it is fitted already."""
-        self.alone_ = alone or Whitened().fit(own)
-        self.blended_ = Whitened(self.pool).fit(own)
-        self.weight_ = self._weight(len(own))
-        self._scales = [_mean(part.left_out_) for part in (self.blended_, self.alone_)]
-        self.left_out_ = self._join(self.blended_.left_out_, self.alone_.left_out_)
+    def fit(
+        self, own: Vectors, *, alone: Whitened | None = None, by_pool: Whitened | None = None
+    ) -> Self:
+        """Learn own mean embeddings (N, D); `alone` and `by_pool` are given where they are fitted already."""
+        blended = Whitened(self.pool).fit(own)
+        by_pool = by_pool or Whitened(self.pool, pool_only=True).fit(own)
+        self.parts_ = [blended, by_pool, alone or Whitened().fit(own)]
+        self.weights_ = _weights(blended.blend_.gain_, len(own))
+        self.scales_ = [_mean(part.left_out_) for part in self.parts_]
+        self.left_out_ = self._join([part.left_out_ for part in self.parts_])
         return self
 
     def score(self, X: Vectors) -> NDArray[np.float64]:
         """Score mean embeddings (B, D)."""
-        return self._join(self.blended_.score(X), self.alone_.score(X))
+        return self._join([part.score(X) for part in self.parts_])
 
-    def _weight(self, count: int) -> float:
-        if count == 1:  # nothing to judge the pool by, and nothing of its own
-            return 1.0
-        blend, plenty = self.blended_.blend_, count / ENOUGH_CLIPS
-        low, high = GAIN_NEEDED
-        trust = float(np.clip((blend.gain_ * (1 + plenty) - low) / (high - low), 0.0, 1.0))
-        return trust * min(blend.share_ / NEARLY_ALL, 1 - MOST_OF_ITS_OWN * min(1.0, plenty))
+    def _join(self, scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        factors = [
+            weight / scale for weight, scale in zip(self.weights_, self.scales_, strict=True)
+        ]
+        joined: NDArray[np.float64] = np.asarray(factors) @ np.stack(scores)
+        return joined
 
-    def _join(
-        self, blended: NDArray[np.float64], alone: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        return (
-            self.weight_ * blended / self._scales[0] + (1 - self.weight_) * alone / self._scales[1]
-        )
+
+def _weights(gain: float, count: int) -> tuple[float, float, float]:
+    """Return what the blend, the pool and the site alone count for; they sum to one."""
+    if count == 1:  # nothing to judge the pool by, and nothing of its own
+        return 1.0, 0.0, 0.0
+    plenty = count / ENOUGH_CLIPS
+    low, high = GAIN_NEEDED
+    trust = float(np.clip((gain * (1 + plenty) - low) / (high - low), 0.0, 1.0))
+    plenty = min(1.0, plenty)
+    together = trust * (1 - HALF * plenty)
+    return together * (1 - HALF * plenty), together * HALF * plenty, 1 - together
 
 
 def _mean(scores: NDArray[np.float64]) -> float:
