@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import json
@@ -20,6 +21,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from thrum.errors import ConfigError
+from thrum.service import answers
 from thrum.service.config import InputSettings, MqttSettings, WebhookSettings
 from thrum.service.out.base import NotTakenError
 from thrum.service.out.webhook import Webhook
@@ -131,6 +133,7 @@ class InProcessBroker:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
         self.loop.close()
+        gc.collect()  # what it leaves behind warns here, and not in the next test
 
 
 @pytest.fixture
@@ -156,8 +159,11 @@ class Listener:
             (message.topic, message.payload, message.retain)
         )
         self.client.reconnect_delay_set(1, 1)
+        ready = threading.Event()
+        self.client.on_subscribe = lambda *_: ready.set()
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
+        assert ready.wait(20)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(body) for topic, body, _ in self.heard if topic.endswith("/alarm")]
@@ -230,6 +236,55 @@ def test_states_alarms_and_clips_go_over_a_broker_that_is_away_at_times(
         thread.join(10)
         listener.close()
     assert listener.last("/status") in (b"offline", b"online")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the broker in process
+def test_a_broker_that_is_away_for_an_hour_is_told_all_of_it_in_order(
+    make_service: MakeService,
+    sounds: Sounds,
+    broker: InProcessBroker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = make_service(mqtt=MqttSettings("127.0.0.1", broker.port))
+    sender = service.senders[-1]
+    broker.stop()
+    begun = service.intake.now()
+    clock = [begun]
+    for each in (service.intake, service.judging, sender):
+        monkeypatch.setattr(each, "now", lambda: clock[0])
+    source = service.settings.inputs[1]
+    for path in sounds("w" * 6 + ("f" * 6 + "w" * 4) * 3):  # two minutes apart
+        clock[0] += 120
+        service.intake.recording(source, path.read_bytes(), told_at=clock[0] - 2)
+        judge_all(service)
+        alarm = view(service).alarm
+        if alarm is not None and view(service).state == "alarm":
+            with service.database.writing() as connection:
+                answers.ask(
+                    connection, MACHINE, "false alarm", who="Ada", now=clock[0], alarm=alarm
+                )
+            judge_all(service)
+        with pytest.raises(NotTakenError, match="cannot be reached"):
+            sender.once()
+    assert clock[0] - begun > 3600
+    with service.database.reading() as connection:
+        wanted = [row["event"] for row in outbox.unsent(connection, "mqtt", limit=1000)]
+    assert len(wanted) >= 6  # raised, acknowledged, closed, and so on
+    broker.begin()
+    listener = Listener(broker.port)
+    thread = threading.Thread(target=sender.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: len(listener.events()) >= len(wanted), 40)
+        time.sleep(0.5)
+        assert [event["event"] for event in listener.events()] == wanted
+        with service.database.reading() as connection:
+            assert not outbox.unsent(connection, "mqtt")
+        assert json.loads(listener.last("id_00/state"))["state"] == view(service).state
+    finally:
+        sender.end()
+        thread.join(10)
+        listener.close()
 
 
 def test_home_assistant_is_told_topics_that_there_are(make_service: MakeService) -> None:

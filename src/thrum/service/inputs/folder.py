@@ -42,7 +42,7 @@ class Folder(Input):
         self.folder = settings.folder
         self._seen: dict[str, tuple[Found, float]] = {}  # not complete yet, since when unchanged
         self._done: dict[str, Found] = {}
-        self._device: int | None = None
+        self._mounted_at: Path | None = None
 
     def listen(self) -> None:
         """Look at the folder again and again."""
@@ -56,7 +56,7 @@ class Folder(Input):
         Raises
         ------
         StorageError
-            Where the folder is not there, or another disk than before is.
+            Where the folder is not there, or its disk is no longer mounted.
         """
         taken = 0
         now = time.monotonic()
@@ -116,16 +116,17 @@ class Folder(Input):
     def _files(self) -> Iterator[Found]:
         """Yield the recordings in the folder, at whatever depth."""
         try:
-            device = self.folder.stat().st_dev
+            self.folder.stat()
         except OSError as error:
             raise StorageError(
                 f"the folder {self.folder} is not there ({error.strerror}): is it mounted?"
             ) from error
-        if self._device is not None and device != self._device:
+        mounted_at = _mounted_at(self.folder)
+        if self._mounted_at is not None and mounted_at in self._mounted_at.parents:
             raise StorageError(
-                f"the folder {self.folder} lies on another disk than before: is it mounted?"
+                f"nothing is mounted at {self._mounted_at} any more, where {self.folder} was; mount it"
             )
-        self._device = device
+        self._mounted_at = mounted_at
         for root, _, names in os.walk(self.folder):
             for name in names:
                 path = Path(root, name)
@@ -138,3 +139,9 @@ class Folder(Input):
                 if not path.is_symlink():
                     own = str(path.relative_to(self.folder))
                     yield Found(own, path, status.st_size, status.st_mtime_ns)
+
+
+def _mounted_at(folder: Path) -> Path:
+    """Return where the disk of a folder is mounted; another disk in its place is none the less one."""
+    own = folder.resolve()
+    return next(path for path in (own, *own.parents) if path.is_mount())
