@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkProcess
@@ -143,14 +144,14 @@ class Deployment:
         """Return the fingerprints, as ledgers have them, of the pieces that have arrived."""
         return {path.stem[:12] for path in self.folder.glob("server/pieces/*/*/*.json")}
 
-    def sent(self) -> list[str]:
-        """Return the fingerprints of the pieces that have left the sites, in their order."""
-        return [
+    def sent(self) -> Counter[str]:
+        """Return how often each piece, by its fingerprint, has left a site."""
+        return Counter(
             entry.detail.split()[-1]
             for number in range(SITES)
             for entry in Ledger(self.folder / f"site{number}" / "ledger.jsonl").entries()
             if entry.what == "embeddings"
-        ]
+        )
 
     def outcome(self) -> dict[str, str]:
         """Return the sha256 of each file that the round is for: classifiers, and scores of all sites."""
@@ -260,7 +261,7 @@ def break_a_round(
     began = time.monotonic()
     broken = swap_a_bit(deployment, kind, chance)
     arranged = faults(kind, chance)
-    known, before = deployment.whole_pieces(), len(deployment.sent())
+    known, before = deployment.whole_pieces(), deployment.sent()
     if "piece" in kind and broken:
         known = set()  # one of them is rightly asked for again
     deployment.begin(arranged)
@@ -278,7 +279,8 @@ def break_a_round(
     report.examples += [
         line.get("trace", line["error"]) for line in errors if line not in report.examples
     ]
-    report.sent_twice += sum(piece in known for piece in deployment.sent()[before:])
+    sent_now = deployment.sent() - before
+    report.sent_twice += sum(times for piece, times in sent_now.items() if piece in known)
     report.left_on_disk += sum(
         bool(TEMPORARY.fullmatch(path.name)) for path in deployment.folder.rglob("*")
     )

@@ -1,11 +1,17 @@
-"""What a round costs against the number of sites: seconds and memory, server and all sites in one process.
+"""What a round costs against the number of sites and of clips: server and all sites in one process.
 
-    python benchmarks/scaling.py --sites 20 100 300 --json docs/results/federation/scaling.json
+    python benchmarks/scaling.py --sites 20 100 300 --clips 8 32 --json docs/results/federation/scaling.json
 
 Every site has one machine of eight training and four test clips of 24 frames of 12 dimensions, so that what
-is measured is what a site costs beside its clips: folders, ledger, messages, files made durable, a fit of its
-own. Processor seconds and the largest memory are of a process of its own each, its start left out; the slope
-is that of the line through all of one kind.
+is measured is what a site costs beside its clips: folders, ledger, messages, files made durable, a fit of
+its own. With further `--clips`, the smallest number of sites runs again with so many training clips each.
+Processor seconds and the largest memory are of a process of its own each, its start left out.
+
+The JSON has ``rows`` (``shared``, ``sites``, ``clips``: training clips a site, ``wall_seconds``,
+``processor_seconds``, ``largest_mebibytes``), ``slopes`` of each kind (``processor_seconds_a_site``,
+``mebibytes_a_site``: of the line through the rows of the first `--clips`), and ``clip_slopes``
+(``processor_seconds_a_clip``, ``mebibytes_a_clip``: through those of the first `--sites`). It is written
+after each row.
 """
 
 from __future__ import annotations
@@ -14,11 +20,13 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +35,14 @@ from thrum import storage
 KINDS = ("statistics", "embeddings")
 
 
-def write_sites(folder: Path, count: int) -> None:
+def write_sites(folder: Path, count: int, train: int) -> None:
     folder.mkdir(parents=True)
     common = np.random.default_rng(100).normal(size=(4, 12))
     for site in range(count):
         random = np.random.default_rng(site)
         level = random.normal(size=12)
         arrays = {}
-        for name, clips in (("train_normal", 8), ("test_normal", 2), ("test_anomaly", 2)):
+        for name, clips in (("train_normal", train), ("test_normal", 2), ("test_anomaly", 2)):
             varying = random.normal(size=(clips, 1, 4)) @ common
             noise = 0.3 * random.normal(size=(clips, 24, 12))
             arrays[name] = (level + varying + noise).astype(np.float16)
@@ -76,6 +84,7 @@ def run(data: Path, sharing: str, out: Path) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sites", type=int, nargs="+", default=[20, 100, 300])
+    options.add_argument("--clips", type=int, nargs="+", default=[8])
     options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     options.add_argument("--json", type=Path)
     options.add_argument("--run", nargs=3, metavar=("DATA", "KIND", "OUT"), help=argparse.SUPPRESS)
@@ -83,42 +92,65 @@ def main() -> None:
     if chosen.run:
         run(Path(chosen.run[0]), chosen.run[1], Path(chosen.run[2]))
         return
-    rows = []
-    print("| shared | sites | wall s | processor s | memory MiB |\n|---|---|---|---|---|")
+    rows: list[dict[str, Any]] = []
+    runs = [(sites, chosen.clips[0]) for sites in chosen.sites]
+    runs += [(chosen.sites[0], clips) for clips in chosen.clips[1:]]
+    print(
+        "| shared | sites | clips | wall s | processor s | memory MiB |\n|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        for count in chosen.sites:
-            write_sites(root / f"data{count}", count)
         for kind in chosen.kinds:
-            for count in chosen.sites:
-                command = [sys.executable, __file__, "--run", str(root / f"data{count}"), kind]
+            for sites, clips in runs:
+                name = f"{kind}-{sites}-{clips}"
+                write_sites(root / name / "data", sites, clips)
+                command = [sys.executable, __file__, "--run", str(root / name / "data"), kind]
                 done = subprocess.run(
-                    [*command, str(root / f"{kind}{count}")],
+                    [*command, str(root / name / "out")],
                     stdout=subprocess.PIPE,
                     check=True,
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                 )
-                row = {"shared": kind, "sites": count, **json.loads(done.stdout.splitlines()[-1])}
-                rows.append(row)
-                print("| " + " | ".join(str(cell) for cell in row.values()) + " |", flush=True)
-    slopes = {kind: slope([row for row in rows if row["shared"] == kind]) for kind in chosen.kinds}
-    for kind, (seconds, mebibytes) in slopes.items():
+                shutil.rmtree(root / name)
+                row = {"shared": kind, "sites": sites, "clips": clips}
+                rows.append(row | json.loads(done.stdout.splitlines()[-1]))
+                print("| " + " | ".join(str(cell) for cell in rows[-1].values()) + " |", flush=True)
+                if chosen.json:
+                    storage.write_json(chosen.json, {"rows": rows, **slopes(rows, *runs[0])})
+    for kind, found in slopes(rows, *runs[0])["slopes"].items():
+        seconds, mebibytes = found.values()
         print(f"{kind}: {1000 * seconds:.0f} ms of processor time and {mebibytes:.2f} MiB a site")
-    if chosen.json:
-        told = {
-            kind: {"processor_seconds_a_site": s, "mebibytes_a_site": m}
-            for kind, (s, m) in slopes.items()
-        }
-        storage.write_json(chosen.json, {"rows": rows, "slopes": told})
+    for kind, found in slopes(rows, *runs[0])["clip_slopes"].items():
+        seconds, mebibytes = found.values()
+        print(f"{kind}: {1000 * seconds:.1f} ms and {1024 * mebibytes:.1f} KiB a training clip")
 
 
-def slope(rows: list[dict[str, float]]) -> tuple[float, float]:
-    """Return seconds and MiB a site of the line through the rows."""
-    sites = [row["sites"] for row in rows]
-    if len(sites) < 2:
-        return float("nan"), float("nan")
+def slopes(rows: list[dict[str, Any]], sites: int, clips: int) -> dict[str, dict[str, Any]]:
+    """Return what a site more costs where all have so many clips, and a clip more where so many sites are."""
+    found: dict[str, dict[str, Any]] = {"slopes": {}, "clip_slopes": {}}
+    for kind in dict.fromkeys(row["shared"] for row in rows):
+        own = [row for row in rows if row["shared"] == kind]
+        equal = [row for row in own if row["clips"] == clips]
+        if len(equal) > 1:
+            seconds, mebibytes = slope([row["sites"] for row in equal], equal)
+            found["slopes"][kind] = {
+                "processor_seconds_a_site": seconds,
+                "mebibytes_a_site": mebibytes,
+            }
+        same = [row for row in own if row["sites"] == sites]
+        if len(same) > 1:
+            seconds, mebibytes = slope([row["sites"] * row["clips"] for row in same], same)
+            found["clip_slopes"][kind] = {
+                "processor_seconds_a_clip": seconds,
+                "mebibytes_a_clip": mebibytes,
+            }
+    return found
+
+
+def slope(counts: list[int], rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """Return seconds and MiB for one more, by the line through the rows."""
     fits = [
-        np.polyfit(sites, [row[name] for row in rows], 1)[0]
+        np.polyfit(counts, [row[name] for row in rows], 1)[0]
         for name in ("processor_seconds", "largest_mebibytes")
     ]
     return float(fits[0]), float(fits[1])
