@@ -27,6 +27,8 @@ pytestmark = [
 PREPARE_SECONDS, ALARM_SECONDS = 400, 240
 FAILING = {"fan/id_01", "gearbox/id_00", "valve/id_00"}
 WELL = {"fan/id_00", "pump/id_00"}
+LOOKS = (("de", "light", 1280), ("ja", "dark", 390), ("en", "dark", 1280), ("de", "light", 390))
+"""Language, colours and width in which every page is opened, too."""
 
 
 def told(log: Path) -> list[dict[str, Any]]:
@@ -105,7 +107,29 @@ def test_alarms_come_live_are_explained_and_answered(
         page.get_by_text("Conveyor gearbox").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.goto(f"{address}ledger")
-        page.get_by_text("heard", exact=True).first.wait_for()  # in the audit log
+        page.get_by_text("Heard", exact=True).first.wait_for()  # in the audit log
+        for language, scheme, width in LOOKS:
+            context = browser.new_context(
+                storage_state=page.context.storage_state(),
+                locale=language,
+                color_scheme=scheme,
+                viewport={"width": width, "height": 900},
+            )
+            other = context.new_page()
+            other.on("pageerror", lambda error: errors.append(str(error)))
+            for place in ("", "inputs", "ledger", "settings", "machine/gearbox/id_00"):
+                other.goto(f"{address}{place}")
+                other.wait_for_timeout(1200)
+                assert other.evaluate("document.documentElement.lang") == language
+                wide = other.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, (language, place, wide)
+                dark = other.evaluate("document.body.classList.contains('body--dark')")
+                assert dark == (scheme == "dark"), (language, place)
+                name = place.partition("/")[0] or "fleet"
+                other.screenshot(
+                    path=tmp_path / f"{name}-{language}-{scheme}-{width}.png", full_page=True
+                )
+            context.close()
         browser.close()
     assert errors == []
     said = told(log)

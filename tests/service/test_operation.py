@@ -10,7 +10,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from thrum.cli.main import app
-from thrum.errors import ConfigError, StorageError, ThrumError
+from thrum.errors import ConfigError, StorageError, ThrumError, UsageError
 from thrum.service import backup
 from thrum.service.config import RetentionSettings, Settings, load
 from thrum.service.store.database import Database
@@ -113,6 +113,9 @@ def test_a_copy_made_while_it_runs_brings_all_back(
     with again.database.reading() as connection:
         kept = select(clips.c.path).where(clips.c.kept)
         assert all((again.audio / name).is_file() for name in connection.execute(kept).scalars())
+    postgresql = replace(settings.service, database="postgresql+psycopg://x@localhost/x")
+    with pytest.raises(UsageError, match="pg_restore"):
+        backup.restore(replace(settings, service=postgresql), tmp_path / "copy.tar.gz")
     (tmp_path / "torn.tar.gz").write_bytes((tmp_path / "copy.tar.gz").read_bytes()[:500])
     with pytest.raises(StorageError, match="no whole copy"):
         third = replace(settings, service=replace(settings.service, folder=tmp_path / "third"))

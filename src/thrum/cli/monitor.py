@@ -95,15 +95,21 @@ def backup(
 def restore(
     config: Annotated[Path, typer.Option(help="monitor.toml.")],
     copy: Annotated[Path, typer.Argument(metavar="COPY", help="What backup wrote.")],
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="End the service that runs, keep what it had, take its place."
+        ),
+    ] = False,
 ) -> None:
-    """Bring a copy back into the folder of a service that has none; start the service after."""
+    """Bring a copy back into the folder of a service; systemd starts a service that ran again."""
     require_extra()
     from thrum.service import backup as copies
     from thrum.service import config as configs
 
-    for note in copies.restore(configs.load(config), copy):
+    for note in copies.restore(configs.load(config), copy, replace=replace):
         typer.echo(f"note: {note}", err=True)
-    typer.echo("restored; start thrum monitor")
+    typer.echo("restored; start thrum monitor, where nothing starts it by itself")
 
 
 def require_extra() -> None:

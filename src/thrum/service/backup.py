@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +21,7 @@ from sqlalchemy import or_, select
 
 from thrum import storage
 from thrum.errors import StorageError, UsageError
+from thrum.service import stopping
 from thrum.service.config import Settings
 from thrum.service.running import locked
 from thrum.service.store.database import Database
@@ -63,57 +66,90 @@ def back_up(settings: Settings, path: Path) -> int:
     return count
 
 
-def restore(settings: Settings, path: Path) -> list[str]:
-    """Bring a copy back into an empty folder of the service; return what a person must know.
+def restore(settings: Settings, path: Path, *, replace: bool = False) -> list[str]:
+    """Bring a copy back into the folder of the service; return what a person must know.
+
+    Parameters
+    ----------
+    replace
+        Whether a database that is there already is exchanged: the service that runs is asked to end, what it
+        had is kept in a folder beside it, and whoever restarts it (systemd) starts it on the copy.
 
     Raises
     ------
     StorageError
-        Where the folder holds a database already, a service runs in it, or the copy is none.
+        Where the copy is none, the folder holds a database that is not to be replaced, or a service that runs
+        in it does not end.
+    UsageError
+        Where the database is PostgreSQL, which has its own way.
     """
-    import os
-
+    if settings.service.database:
+        raise UsageError(
+            "the database is PostgreSQL: bring it back with pg_restore, and the folder with tar"
+        )
     folder = storage.private_folder(settings.service.folder)
-    handle = locked(folder)
-    try:
-        if (folder / DATABASE).exists():
-            raise StorageError(
-                f"{folder} holds a database already: stop the service, move that folder away, then restore"
-            )
-        with TemporaryDirectory(prefix="restore-", dir=folder) as temporary:
-            try:
-                with tarfile.open(path, "r:gz") as tar:
-                    tar.extractall(temporary, filter="data")
-                told = storage.read_json(Path(temporary) / DESCRIPTION)
-                if told["format"] != FORMAT:
-                    raise StorageError(f"{path} is of another version: {told['format']}")
-            except (tarfile.TarError, OSError, EOFError, KeyError, TypeError) as error:
+    with TemporaryDirectory(prefix="restore-", dir=folder) as temporary:
+        _unpack(path, Path(temporary))  # a copy that is none stops nobody
+        handle = stopping.stopped(folder) if replace else locked(folder)
+        try:
+            there = (folder / DATABASE).exists()
+            if there and not replace:
                 raise StorageError(
-                    f"{path} is no whole copy of thrum monitor backup: {error}"
-                ) from error
-            notes = _restore_baselines(settings, Path(temporary) / BASELINES)
+                    f"{folder} holds a database already: say --replace, which keeps it beside the new one"
+                )
+            notes = []
+            before = folder / f"before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
+            if there:
+                storage.private_folder(before)
+                _copy_database(folder / DATABASE, before / DATABASE)
+                notes.append(f"what was there is kept in {before}")
+            notes += _restore_baselines(
+                settings, Path(temporary) / BASELINES, before if replace else None
+            )
             if (Path(temporary) / AUDIO).is_dir():
                 shutil.copytree(
                     Path(temporary) / AUDIO, settings.service.audio_folder, dirs_exist_ok=True
                 )
-            # Last: where this is killed before, there is no database and it can be done again.
+            # Last: where this is killed before, what was there is there, and it can be done again.
+            for more in (
+                "-wal",
+                "-shm",
+            ):  # all that was in them is copied, and they are not the new one's
+                (folder / f"{DATABASE}{more}").unlink(missing_ok=True)
             (Path(temporary) / DATABASE).replace(folder / DATABASE)
             storage.fsync(folder)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)
     return notes
 
 
-def _restore_baselines(settings: Settings, saved: Path) -> list[str]:
+def _unpack(path: Path, into: Path) -> None:
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            tar.extractall(into, filter="data")
+        told = storage.read_json(into / DESCRIPTION)
+        if told["format"] != FORMAT:
+            raise StorageError(f"{path} is of another version: {told['format']}")
+        if not (into / DATABASE).is_file():
+            raise StorageError(f"{path} holds no database")
+    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no whole copy of thrum monitor backup: {error}") from error
+
+
+def _restore_baselines(settings: Settings, saved: Path, before: Path | None) -> list[str]:
+    """Bring baselines back; those that are there go to `before`, or stay where there is none."""
     notes = []
     for number, run in enumerate(_runs(settings)):
         own = saved / str(number)
         if not own.is_dir():
             continue
         if (run / "monitors").exists():
-            notes.append(f"{run / 'monitors'} is there already and stays as it is")
-        else:
-            shutil.copytree(own, run / "monitors")
+            if before is None:
+                notes.append(f"{run / 'monitors'} is there already and stays as it is")
+                continue
+            (before / BASELINES).mkdir(parents=True, exist_ok=True)
+            shutil.move(run / "monitors", before / BASELINES / str(number))
+        shutil.copytree(own, run / "monitors")
     return notes
 
 

@@ -283,6 +283,24 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True)
+class OpcUaSettings:
+    """Where control systems read how machines are; without encryption, so keep it to a network of theirs.
+
+    Parameters
+    ----------
+    host, port
+        Where the server listens. Only this machine can open 127.0.0.1.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4840
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise ConfigError(f"opcua port is {self.port}, wanted 1 to 65535")
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """How long sound and figures are kept.
 
@@ -319,6 +337,7 @@ class Settings:
     machines: tuple[MachineSettings, ...] = ()
     inputs: tuple[InputSettings, ...] = ()
     mqtt: MqttSettings | None = None
+    opcua: OpcUaSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 

@@ -131,6 +131,10 @@ class Service:
 
             now = self.intake.now
             made.append(Broker(self.settings, self.database, self.intake, self.inputs, now))
+        if self.settings.opcua is not None:
+            from thrum.service.out.opcua import OpcUa
+
+            made.append(OpcUa(self.settings, self.database, self.intake.now))
         return made
 
 
@@ -162,4 +166,6 @@ def locked(folder: Path) -> int:
         raise StorageError(
             f"another thrum monitor runs in {folder}: stop it, or name another folder"
         ) from error
+    os.truncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)  # whom `thrum monitor restore` asks to end
     return handle

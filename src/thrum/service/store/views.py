@@ -132,6 +132,12 @@ def alarms_of(connection: Connection, name: str | None = None, limit: int = 50) 
     return list(connection.execute(wanted).mappings())
 
 
+def open_alarms(connection: Connection) -> dict[str, float]:
+    """Return the alarms that are open, each with when it was raised."""
+    wanted = select(alarms.c.id, alarms.c.raised_at).where(alarms.c.closed_at.is_(None))
+    return {str(name): float(at) for name, at in connection.execute(wanted)}
+
+
 def alarm(connection: Connection, number: str) -> RowMapping | None:
     """Return an alarm."""
     wanted = select(alarms).where(alarms.c.id == number)

@@ -58,7 +58,7 @@ def chart_of(
         ],
         "xAxis": [
             {"type": "time", "gridIndex": 0, **axis, "axisLabel": {"show": False}},
-            {"type": "time", "gridIndex": 1, **axis},
+            {"type": "time", "gridIndex": 1, **axis, "axisLabel": {**text, "hideOverlap": True}},
         ],
         "yAxis": [
             {

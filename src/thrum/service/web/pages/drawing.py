@@ -66,7 +66,7 @@ def sparkline(p: Sequence[float | None], suspicious: float, label: str) -> str:
         y = height(value)
         path += f"{'L' if path else 'M'}{x:.1f} {y:.1f}"
         if value <= suspicious:
-            marks += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="var(--state)"/>'
+            marks += f"M{x:.1f} {y:.1f}h0"  # round however wide the picture is drawn
     line = " ".join([*parts, path]).strip()
     limit = height(suspicious)
     return (
@@ -74,7 +74,8 @@ def sparkline(p: Sequence[float | None], suspicious: float, label: str) -> str:
         f'aria-label="{escape(label)}"><line x1="0" x2="{WIDTH:g}" y1="{limit:.1f}" y2="{limit:.1f}" '
         f'stroke="var(--soft)" stroke-width="1" stroke-dasharray="3 4" opacity=".55"/>'
         f'<path d="{line}" fill="none" stroke="var(--state)" stroke-width="1.7" stroke-linejoin="round" '
-        f'vector-effect="non-scaling-stroke"/>{marks}</svg>'
+        f'vector-effect="non-scaling-stroke"/><path d="{marks}" fill="none" stroke="var(--state)" '
+        f'stroke-width="6" stroke-linecap="round" vector-effect="non-scaling-stroke"/></svg>'
     )
 
 

@@ -87,7 +87,7 @@ def frame(service: Service, request: Request, place: str) -> Iterator[Visit]:
         html(
             f'<a class="t-logo" href="/">{_LOGO}thrum <small>{escape(service.settings.service.site)}</small></a>'
         )
-        html(f'<nav aria-label="thrum" style="display:flex">{links}</nav>')
+        html(f'<nav aria-label="thrum">{links}</nav>')
         ui.element("div").classes("t-room")
 
         def keep_dark() -> None:

@@ -55,9 +55,9 @@ def add(service: Service) -> None:
                 [
                     escape(drawing.moment(line["at"])),
                     escape(line["who"]),
-                    escape(line["what"]),
+                    escape(say(line["what"])),
                     escape(line["about"]),
-                    escape(line["detail"][:200]),
+                    escape(say(line["detail"][:200])),
                 ]
                 for line in lines
             ]
