@@ -50,7 +50,7 @@ def make(name: str, precision: str) -> Embedder:
     if not issubclass(cls, PretrainedEmbedder):
         return cls()
     checkpoint = getattr(cls, "checkpoint", "openl3_mel256_env")
-    return cls(weights=random_weights(checkpoint), precision=precision)
+    return cls(weights=random_weights(checkpoint), precision=precision, backend="torch")
 
 
 def seconds(work: Callable[[], object], *, repeats: int, device: str) -> float:

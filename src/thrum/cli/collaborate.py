@@ -16,6 +16,7 @@ from thrum.cli.collaborate_server import server
 from thrum.cli.collaborate_status import status
 from thrum.cli.options import (
     Anomaly,
+    Backend,
     Budget,
     ClipSeconds,
     Device,
@@ -74,6 +75,7 @@ def simulate(
     ] = 1,
     seed: Seed = 0,
     device: Device = "auto",
+    backend: Backend = None,
     layout: Layout = None,
     labels: Labels = None,
     normal: Normal = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import Anomaly, ClipSeconds, HopSeconds, Labels, Normal, open_data
+from thrum.cli.options import Anomaly, Backend, ClipSeconds, HopSeconds, Labels, Normal, open_data
 from thrum.errors import UsageError
 
 
@@ -31,6 +31,7 @@ def embed(
     ),
     dtype: str = typer.Option("float16", help="What to store: float16 or float32."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
+    backend: Backend = None,
     json: bool = typer.Option(False, "--json", help="Answer in JSON."),
 ) -> None:
     """Embed every clip that is not in OUT yet, or whose file or settings changed since."""

@@ -14,8 +14,28 @@ if TYPE_CHECKING:
     from thrum.monitoring import AlarmSettings
     from thrum.types import Dataset
 
+
+def _choose_backend(name: str | None) -> str | None:
+    """Let all embedders of this process, and of those it starts, run with one backend."""
+    if name is not None:
+        import os
+
+        from thrum.embedders.runtimes import VARIABLE, asked_backend
+
+        os.environ[VARIABLE] = asked_backend(name)
+    return name
+
+
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        callback=_choose_backend,
+        help="What runs a pretrained embedder on a CPU: torch, onnxruntime, openvino; auto (default) takes "
+        "the first installed of onnxruntime, openvino, torch.",
+    ),
+]
 Layout = Annotated[str | None, typer.Option(help="arrays, mimii, dcase or folder; else found out.")]
 Labels = Annotated[
     Path | None,

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thrum.cli import console
-from thrum.cli.options import ClipSeconds, Device, Every, FalseAlarms, HopSeconds, Json, Rule
+from thrum.cli.options import (
+    Backend,
+    ClipSeconds,
+    Device,
+    Every,
+    FalseAlarms,
+    HopSeconds,
+    Json,
+    Rule,
+)
 
 if TYPE_CHECKING:
     from thrum.monitoring import Judgement, Judgements, Monitor
@@ -42,6 +51,7 @@ def score(
     clip_seconds: ClipSeconds = None,
     hop_seconds: HopSeconds = None,
     device: Device = "auto",
+    backend: Backend = None,
     json: Json = False,
 ) -> None:
     """Judge recordings, in the order given, as one stream: file, time, score, p-value, state.

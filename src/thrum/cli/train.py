@@ -10,6 +10,7 @@ import typer
 from thrum.cli import console
 from thrum.cli.options import (
     Anomaly,
+    Backend,
     ClipSeconds,
     Device,
     HopSeconds,
@@ -60,6 +61,7 @@ def train(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    backend: Backend = None,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     json: Json = False,
 ) -> None:

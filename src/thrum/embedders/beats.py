@@ -36,6 +36,7 @@ class BEATs(PretrainedEmbedder):
     first_seconds = ((PATCH - 1) * HOP + WINDOW) / 2 / Embedder.sample_rate
     min_samples = (PATCH - 1) * HOP + WINDOW
     piece_frames = 187
+    free_axes = (0, 1)
     stack_frames = 20
     stack_hop = 2
 

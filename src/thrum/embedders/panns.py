@@ -31,6 +31,7 @@ class Cnn14(PretrainedEmbedder):
     first_seconds = 0.5
     min_samples = WINDOW_SAMPLES
     windows_per_batch = 30
+    free_axes = (0, 1)
     stack_frames = 32
     stack_hop = 4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from thrum.embedders.base import Embedder
-from thrum.embedders.weights import Weights, load_network, load_weights
+from thrum.embedders.compiled import compiled
+from thrum.embedders.runtimes import Backend, Runner, asked_backend, chosen_backend, runner
+from thrum.embedders.weights import Weights, cache_folder, load_network, load_weights
 from thrum.features.framing import pad_to_length
 from thrum.features.resampling import Resampler, resample
 from thrum.networks.folding import fold_batch_norms
@@ -31,9 +33,13 @@ class PretrainedEmbedder(Embedder):
     resampler
         From 16 kHz to `model_rate`: ``kaiser_best``, as the models' authors do it, or ``soxr``, which
         moves the embeddings by 1 to 4 %.
+    backend
+        What runs the network on a CPU: ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` takes what was
+        measured to be fastest of what is installed. None takes the environment's ``THRUM_BACKEND``, else
+        ``auto``. They agree to some 2e-6, so this is no part of `settings`.
     precision
         ``bfloat16`` runs the network (not the front end) in that precision: faster on GPUs, and on
-        CPUs that have it, at some three digits.
+        CPUs that have it, at some three digits. It runs in PyTorch.
     """
 
     checkpoint: str
@@ -50,6 +56,11 @@ class PretrainedEmbedder(Embedder):
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     """The order of the weights in memory: whichever was measured to be faster on a CPU."""
 
+    fastest: ClassVar[tuple[Backend, ...]] = ("onnxruntime", "openvino", "torch")
+    """Backends from fast to slow, as measured (docs/performance.md); empty where only PyTorch runs it."""
+    free_axes: ClassVar[tuple[int, ...]] = (0,)
+    """Axes of the network's inputs that are not always equally long."""
+
     piece_frames: ClassVar[int]
     """Frames embedded together where a model cannot take sound of any length."""
 
@@ -60,7 +71,11 @@ class PretrainedEmbedder(Embedder):
         cache: Path | None = None,
         resampler: Resampler = "kaiser_best",
         precision: Precision = "float32",
+        backend: Backend | None = None,
     ) -> None:
+        self._backend = asked_backend(backend)
+        self._models = cache_folder(cache).parent / "networks" if weights is None else None
+        self._runners: dict[Backend, Runner] = {}
         weights = weights or load_weights(self.checkpoint, cache=cache)
         self.resampler: Resampler = resampler
         self.precision: Precision = precision
@@ -87,12 +102,38 @@ class PretrainedEmbedder(Embedder):
         """Return the embeddings (B, T, D) of audio (B, S) at `model_rate`."""
 
     def _run(self, *inputs: Tensor) -> Tensor:
-        """Return the network's output in the precision asked for."""
+        """Return the network's output in the precision asked for, by the backend chosen."""
+        backend = self.backend
+        if backend != "torch":
+            run = self._runners.get(backend) or self._compiled(backend, inputs)
+            return torch.from_numpy(run([each.contiguous().numpy() for each in inputs]))
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
         ):
             output: Tensor = self.network(*inputs)
         return output
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the network."""
+        if self._device.type != "cpu" or self.precision != "float32":
+            return "torch"
+        return chosen_backend(self._backend, fastest=self.fastest, of=type(self).__name__)
+
+    def _compiled(self, backend: Backend, inputs: Sequence[Tensor]) -> Runner:
+        self._runners[backend] = runner(backend, self.network_as_onnx(inputs))
+        return self._runners[backend]
+
+    def network_as_onnx(self, inputs: Sequence[Tensor]) -> bytes:
+        """Return the network as an ONNX model, for inputs as long as these but along the free axes."""
+        return compiled(
+            self.network,
+            inputs,
+            free=self.free_axes,
+            name=self.checkpoint,
+            weights_sha256=self._weights_sha256,
+            folder=self._models,
+        )
 
     def _each_window(self, windows: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the embeddings (B, T, D) of windows (B, T, …), a few windows at a time."""

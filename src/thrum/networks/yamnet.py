@@ -6,6 +6,7 @@ order of its layers.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -76,6 +77,11 @@ class _Halving(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (N, C', H / 2, W / 2) of maps (N, C, H, W), H and W even."""
+        if torch.onnx.is_in_onnx_export():  # it wants a kernel of known size, and fuses the padding
+            padded = functional.pad(maps, (0, 1, 0, 1))
+            return functional.conv2d(
+                padded, self.weight, self.bias, self.stride, groups=self.groups
+            )
         kernel = functional.pad(self.weight, (1, 0, 1, 0))  # (C', C / groups, 4, 4)
         return functional.conv2d(
             maps, kernel, self.bias, self.stride, self.padding, groups=self.groups
