@@ -53,7 +53,7 @@ from thrum.systems.embedding_sharing import (
 
 KEY = ("Press", "id_00")
 PIECE = Piece(KEY, [1, 0], 40, "a" * 64)
-DESCRIPTION = Description(VERSION, [Machine(*KEY, 2, 1)], {"class": "LogMel"}, 4, 5, 2, False, 2)
+DESCRIPTION = Description(VERSION, [Machine(*KEY, 2, 1)], {"class": "LogMel"}, 4, 5, 2, 2)
 MEMBER = member_of("north", plain(DESCRIPTION), Limits())
 SCORES = {
     "key": list(KEY),

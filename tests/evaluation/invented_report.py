@@ -154,7 +154,7 @@ def invented_report(
                 Departures(" ".join(key), "embeddings", 3, n_train, 3_276_800),
             )
         ],
-        "invertible": True,
+        "given_away": "embeddings of LogMel leave as 'frames'; attackers read them",
         "settings": {"classifier": {"epochs": 20, "batch": 32}, "detector": {"neighbours": 2}},
         "versions": {"thrum": "0.1.0", "numpy": "2.0"},
         "created": "2026-01-05",

@@ -266,7 +266,7 @@ def test_a_list_of_pieces_costs_no_more_than_a_microsecond_a_clip() -> None:
     count = 200_000
     member = member_of(
         "north",
-        plain(Description(VERSION, [Machine(*KEY, count, 0)], {}, 4, 5, 2, False, 1)),
+        plain(Description(VERSION, [Machine(*KEY, count, 0)], {}, 4, 5, 2, 1)),
         Limits(),
     )
     message = {

@@ -51,7 +51,7 @@ from thrum.systems.embedding_sharing import (
 QUICK = preset_config("compact", assignments=["epochs=1", "members=2", "batch_size=32"])
 PIECE = Piece(("Press", "id_00"), [1, 0], 40, "a" * 64)
 DESCRIPTION = Description(
-    VERSION, [Machine("Press", "id_00", 2, 1)], {"class": "LogMel"}, 4, 5, 2, False, 2
+    VERSION, [Machine("Press", "id_00", 2, 1)], {"class": "LogMel"}, 4, 5, 2, 2
 )
 MEMBER = member_of("north", plain(DESCRIPTION), Limits())
 CHUNK = chunk_message(np.arange(20, dtype=np.float16).reshape(5, 4), [2, 3])

@@ -115,7 +115,7 @@ def test_what_leaves_stands_in_the_ledger_with_its_checksum(tmp_path: Path, data
     clips, n_bytes = len(piece["places"]), sent["embeddings"].nbytes + len(lengths)
     assert (entry.clips, entry.n_bytes) == (clips, n_bytes)
     assert entry.sha256 == sha256_bytes(sent["embeddings"].tobytes() + lengths)
-    assert entry.invertible  # nobody knows what precomputed features give away
+    assert entry.embedder == "Precomputed"
 
 
 def test_no_answer_of_a_site_holds_a_label_a_name_or_sound(tmp_path: Path, data: Path) -> None:

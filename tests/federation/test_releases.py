@@ -189,7 +189,7 @@ def test_equal_chains_are_wanted_and_the_rounds_own() -> None:
     def member(name: str, chain: str) -> Member:
         told = {
             "protocol": VERSION, "machines": [["fan", name, 1, 1]], "embedder": {}, "dimensions": 4,
-            "stack_frames": 1, "stack_hop": 1, "invertible": False, "algorithm": 1, "release": chain,
+            "stack_frames": 1, "stack_hop": 1, "algorithm": 1, "release": chain,
         }  # fmt: skip
         return Member(name, parse(Told, told, what="it"), {})
 

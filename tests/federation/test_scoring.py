@@ -163,7 +163,7 @@ def test_new_clips_score_as_the_round_scored_them(
     entries = Ledger(site / "ledger.jsonl").entries()[before:]
     assert [entry.what for entry in entries] == ["embeddings"]
     assert entries[0].clips == len(test)
-    assert entries[0].invertible  # log-mel
+    assert entries[0].embedder == "LogMel"
     assert "new clips, to be scored by the server" in entries[0].detail
 
 
@@ -174,15 +174,15 @@ def test_many_clips_travel_in_parts(
 
     counter, ledger = authority.counter(SITE, port), Ledger(tmp_path / "ledger.jsonl")
     some = clips(5)
-    whole = ask_scores(counter, KEY, some, ledger, invertible=False, chain="frames")
+    whole = ask_scores(counter, KEY, some, ledger, embedder="LogMel", chain="frames")
     monkeypatch.setattr(asking, "BYTES_AT_ONCE", 2 * some[0].nbytes)
-    parts = ask_scores(counter, KEY, some, ledger, invertible=False, chain="frames")
+    parts = ask_scores(counter, KEY, some, ledger, embedder="LogMel", chain="frames")
     np.testing.assert_array_equal(parts.scores.test, whole.scores.test)
     np.testing.assert_array_equal(parts.scores.left_out, whole.scores.left_out)
     assert [entry.clips for entry in ledger.entries()] == [5, 2, 2, 1]
     monkeypatch.setattr(asking, "LARGEST_BYTES", 1 << 16)
     with pytest.raises(FederationError, match="shorter clips"):
-        ask_scores(counter, KEY, some, ledger, invertible=False, chain="frames")
+        ask_scores(counter, KEY, some, ledger, embedder="LogMel", chain="frames")
 
 
 def post(counter: Counter, body: bytes, signature: bytes, **headers: str) -> int:
@@ -210,7 +210,7 @@ def test_what_is_not_the_site_s_is_refused(authority: Authority, port: int, tmp_
     own, other = authority.counter(SITE, port), authority.counter(OTHER, port)
     ledger = Ledger(tmp_path / "ledger.jsonl")
     with pytest.raises(FederationError, match="refused the question of 'machine1_id_00'"):
-        ask_scores(other, KEY, clips(), ledger, invertible=False, chain="frames")
+        ask_scores(other, KEY, clips(), ledger, embedder="LogMel", chain="frames")
     in_its_name = encoded(_question(SITE, KEY, clips()))
     assert post(other, in_its_name, signed(in_its_name, other.key)) == http.client.FORBIDDEN
     assert post(own, in_its_name, signed(in_its_name, other.key)) == http.client.FORBIDDEN
@@ -228,15 +228,15 @@ def test_who_has_no_certificate_of_the_authority_gets_no_word(
     stranger = forged.counter(SITE, port)  # it trusts the server, which does not trust it
     ledger = Ledger(tmp_path / "ledger.jsonl")
     with pytest.raises(FederationError, match="no scores came from localhost"):
-        ask_scores(stranger, KEY, clips(), ledger, invertible=False, chain="frames")
+        ask_scores(stranger, KEY, clips(), ledger, embedder="LogMel", chain="frames")
     counter = authority.counter(SITE, port)
     doubting = replace(counter, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     doubting.tls.check_hostname = False
     with pytest.raises(FederationError, match="is not the server of this kit"):
-        ask_scores(doubting, KEY, clips(), ledger, invertible=False, chain="frames")
+        ask_scores(doubting, KEY, clips(), ledger, embedder="LogMel", chain="frames")
     nobody = authority.counter(SITE, 1)
     with pytest.raises(FederationError, match="serve-scores running there"):
-        ask_scores(nobody, KEY, clips(), ledger, invertible=False, chain="frames")
+        ask_scores(nobody, KEY, clips(), ledger, embedder="LogMel", chain="frames")
 
 
 def test_too_much_or_too_little_is_refused(authority: Authority, port: int) -> None:

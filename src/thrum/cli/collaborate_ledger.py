@@ -43,6 +43,7 @@ def ledger(
     from thrum.federation.evidence import export as write
     from thrum.federation.evidence import read_lines
     from thrum.federation.ledger import DAMAGED, Ledger, entry_of, total_bytes
+    from thrum.privacy.mechanisms.audited import given_away
 
     lines, noted = read_lines(site)
     if (key or head) and not verify:
@@ -81,8 +82,8 @@ def ledger(
     for budget in dict.fromkeys(entry.budget for entry in entries[::-1] if entry.budget):
         typer.echo(f"spent on noise: {budget}")
         break
-    if any(entry.invertible for entry in entries):
-        typer.echo("but embeddings that can be turned back into sound: whoever has them can listen")
+    for embedder, chain in dict.fromkeys((e.embedder, e.chain) for e in entries if e.embedder):
+        typer.echo(f"but {given_away(embedder, chain)}")
     if damaged:
         typer.echo(f"{damaged} lines cannot be read: a crash or a full disk may leave such")
 

@@ -39,6 +39,7 @@ def embed(
         raise UsageError(f"--dtype is float16 or float32, got {dtype!r}")
 
     from thrum.embedders import EmbeddingStore, create_embedder, embed_into
+    from thrum.privacy.mechanisms.audited import given_away
     from thrum.training import device_of
 
     clips = open_data(data, layout, labels, normal, anomaly, clip_seconds, hop_seconds).clips
@@ -46,16 +47,16 @@ def embed(
     model = create_embedder(embedder).to(device_of(device))
     with console.progress(quiet=json) as progress:
         embedded = embed_into(store, clips, model, batch_size=batch_size, progress=progress)
+    told = given_away(type(model).__name__, "frames")
     if json:
         answer = {
             "embedded": embedded,
             "already_there": len(clips) - embedded,
             "clips": len(store),
             "embedding_size": store.embedding_size,
-            "invertible": model.invertible,
+            "given_away": told,
         }
         console.print_json(answer)
         return
     typer.echo(f"{embedded} clips embedded, {len(clips) - embedded} were there already: {out}")
-    if model.invertible:
-        typer.echo(f"embeddings of {embedder!r} can be turned back into sound: share them as such")
+    typer.echo(told)

@@ -24,8 +24,6 @@ class Embedder(ABC):
 
     sample_rate: ClassVar[int] = 16000
     """Samples per second of the audio it is given; what the model itself needs it resamples to."""
-    invertible: bool = False
-    """Whether the embeddings can be turned back into sound that a person would recognise."""
 
     embedding_size: int
     hop_seconds: float

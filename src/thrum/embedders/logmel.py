@@ -35,7 +35,6 @@ class LogMel(Embedder):
         or ``reflect`` (those of 2020 and 2021). The first and the last frame differ.
     """
 
-    invertible = True
     embedding_size = BANDS
     hop_seconds = HOP / Embedder.sample_rate
     stack_frames = 64

@@ -22,9 +22,6 @@ class Precomputed(Embedder):
     stack_frames, stack_hop
         The frames in one input of the ID classifier, and from one to the next; the defaults are the
         embedding-sharing paper's for PANNs and OpenL3 (section V-B).
-    invertible
-        Whether the features can be turned back into sound. Nobody knows here, so the default says
-        that they can, which is the safe side.
     """
 
     def __init__(
@@ -34,14 +31,12 @@ class Precomputed(Embedder):
         hop_seconds: float = 0.032,
         stack_frames: int = 32,
         stack_hop: int = 4,
-        invertible: bool = True,
     ) -> None:
         if embedding_size is not None:
             self.embedding_size = embedding_size
         self.hop_seconds = hop_seconds
         self.stack_frames = stack_frames
         self.stack_hop = stack_hop
-        self.invertible = invertible
 
     def frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B, T, D) as float32, and times that begin at 0.

@@ -55,7 +55,7 @@ def describe(report: Report) -> Json:
         "maps": _maps(report.maps, keys, seed=report.seed) if report.maps else None,
         "curves": asdict(report.curves) if report.curves else None,
         "departures": [asdict(row) for row in report.departures],
-        "invertible": report.invertible,
+        "given_away": report.given_away,
         "settings": dict(report.settings),
         "versions": dict(report.versions),
     }

@@ -112,8 +112,8 @@ class Report:
         What left the sites.
     curves
         What scores come to with fewer normal clips; None shows none.
-    invertible
-        Whether the embedding that was shared can be turned back into sound.
+    given_away
+        What audits found of the embeddings that were shared; empty where none were.
     settings, versions
         For the fold-outs at the end; settings hold what JSON knows.
     created
@@ -133,7 +133,7 @@ class Report:
     maps: EmbeddingMaps | None = None
     departures: Sequence[Departures] = ()
     curves: LearningCurves | None = None
-    invertible: bool = False
+    given_away: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""

@@ -42,8 +42,9 @@ class Entry:
         The size of its content.
     sha256
         The checksum of its content.
-    invertible
-        Whether its content can be turned back into sound.
+    embedder
+        The class of the embedder that it is from, where it is embeddings: what audits found of that, and of
+        the chain, is told beside it.
     chain
         The mechanisms that it has passed.
     budget
@@ -58,7 +59,7 @@ class Entry:
     clips: int
     n_bytes: int
     sha256: str
-    invertible: bool = False
+    embedder: str = ""
     chain: str = ""
     budget: str = ""
     previous: str = ""
@@ -84,7 +85,7 @@ class Ledger:
         clips: int,
         n_bytes: int,
         sha256: str,
-        invertible: bool = False,
+        embedder: str = "",
         chain: str = "",
         budget: str = "",
     ) -> Entry:
@@ -108,7 +109,7 @@ class Ledger:
                 before = linked(_last_line(handle))
                 words = detail if isinstance(detail, str) else detail(before)
                 entry = Entry(
-                    now, what, words, clips, n_bytes, sha256, invertible, chain, budget, before
+                    now, what, words, clips, n_bytes, sha256, embedder, chain, budget, before
                 )
                 _append(handle, json.dumps(asdict(entry)).encode() + b"\n")
             if new:
@@ -141,8 +142,10 @@ def linked(line: bytes) -> str:
 def entry_of(line: bytes, number: int) -> Entry:
     """Return a line as an entry; one called `DAMAGED` where it cannot be read."""
     try:
-        return Entry(**json.loads(line))
-    except (ValueError, TypeError):
+        found = json.loads(line)
+        found.pop("invertible", None)  # as an earlier version had it
+        return Entry(**found)
+    except (ValueError, TypeError, AttributeError):
         text = line.decode("utf-8", errors="replace")
         return Entry("", DAMAGED, f"line {number}: {text}", 0, 0, "")
 

@@ -58,11 +58,6 @@ class Member:
     description: Description
     machines: Mapping[MachineKey, tuple[int, int]]
 
-    @property
-    def invertible(self) -> bool:
-        """Whether its embeddings can be turned back into sound."""
-        return self.description.invertible
-
 
 def member_of(name: str, answer: Message, limits: Limits) -> Member:
     """Read a site's description of itself.

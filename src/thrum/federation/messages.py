@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from thrum.errors import ProtocolError
 
-VERSION = (4, 0)
+VERSION = (5, 0)
 """Major and minor: the major changes where older versions could not go on."""
 MINORS_APART = 2
 
@@ -112,8 +112,6 @@ class Description(msgspec.Struct, frozen=True):
         D, the size of one embedding.
     stack_frames, stack_hop
         How frames are stacked to inputs of the classifier.
-    invertible
-        Whether its embeddings can be turned back into sound.
     algorithm
         What it allows; under 1 no test clip leaves it.
     sharing
@@ -129,7 +127,6 @@ class Description(msgspec.Struct, frozen=True):
     dimensions: Dimensions
     stack_frames: Frames
     stack_hop: Frames
-    invertible: bool
     algorithm: Algorithm
     sharing: Sharing = "embeddings"
     release: Chain = "frames"

@@ -186,7 +186,6 @@ class Site:
                 self.own.dimensions(),
                 self.embedder.stack_frames,
                 self.embedder.stack_hop,
-                self.embedder.invertible,
                 self.algorithm,
                 self.sharing,
                 self.releasing.chain.told,
@@ -194,8 +193,6 @@ class Site:
             )
         )
         embedder = type(self.embedder).__name__
-        if self.embedder.invertible:
-            embedder += ", which can be turned back into sound"
         self._record_text("description", f"machines and embedder ({embedder})", message)
         return message
 
@@ -229,7 +226,7 @@ class Site:
             clips=len(clips),
             n_bytes=len(chunk_content(message["embeddings"], message["lengths"])),
             sha256=message["sha256"],
-            invertible=self.embedder.invertible,
+            embedder=type(self.embedder).__name__,
             chain=self.releasing.chain.told,
             budget=self.releasing.budget.told("/".join(piece.key)),
         )

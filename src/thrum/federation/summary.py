@@ -20,6 +20,7 @@ from thrum.federation.evidence import SIGNATURE
 from thrum.federation.inprocess import Simulation
 from thrum.federation.site import Site
 from thrum.federation.site_scores import SiteScores
+from thrum.privacy.mechanisms.audited import given_away
 from thrum.systems.embedding_sharing import ALONE, METHODS, IDClassifier, selected
 from thrum.systems.embedding_sharing.pool import MachineKey
 from thrum.types import Clip, Scores
@@ -75,14 +76,21 @@ def write_summary(
             maps=_maps(tested, owner, simulation.classifiers),
             curves=curves,
             departures=[row for site in simulation.sites for row in _departures(site)],
-            invertible=simulation.sites[0].embedder.invertible
-            and simulation.settings["sharing"] == "embeddings",
+            given_away=_given_away(simulation),
             settings=simulation.settings,
             versions={name: version(name) for name in PACKAGES}
             | {"python": platform.python_version()},
         ),
     )
     return path
+
+
+def _given_away(simulation: Simulation) -> str:
+    """Return what audits found of the embeddings that were shared; nothing where none were."""
+    if simulation.settings["sharing"] != "embeddings":
+        return ""
+    site = simulation.sites[0]
+    return given_away(type(site.embedder).__name__, site.releasing.chain.told)
 
 
 def _best_alone(results: Sequence[Result]) -> str:

@@ -75,7 +75,7 @@ def ask_scores(
     clips: Sequence[Released],
     ledger: Ledger,
     *,
-    invertible: bool,
+    embedder: str,
     chain: str,
 ) -> NetworkScores:
     """Return what the server's classifier says of new clips (T, D) of one machine, as they were released.
@@ -84,8 +84,8 @@ def ask_scores(
     ----------
     ledger
         The site's; every question stands in it before it is sent.
-    invertible
-        Whether the embeddings can be turned back into sound, for the ledger.
+    embedder
+        The class of the embedder, for the ledger.
     chain
         The chain of mechanisms that they have passed, for the ledger.
 
@@ -105,7 +105,7 @@ def ask_scores(
             clips=len(some),
             n_bytes=len(chunk_content(np.concatenate(some), question.lengths)),
             sha256=question.sha256,
-            invertible=invertible,
+            embedder=embedder,
             chain=chain,
         )
         answers.append(_asked(counter, encoded(question), key))
@@ -168,7 +168,7 @@ def score_new(
         key,
         released,
         Ledger(folder / "ledger.jsonl"),
-        invertible=create_embedder(embedder).invertible,
+        embedder=type(create_embedder(embedder)).__name__,
         chain=chain.told,
     )
     pairs, _ = system.pairs(key, released, received=network)

@@ -40,8 +40,6 @@ class MelAndPower(Embedder):
         The front end's settings.
     """
 
-    invertible = True
-
     def __init__(self, config: Config) -> None:
         self.hop_seconds = config.hop_seconds
         self.embedding_size = config.mel_bands + 1
