@@ -7,7 +7,7 @@ import pytest
 
 from privacy.invented import material
 from thrum.privacy.audit.attacks.attributes import Attributes
-from thrum.privacy.audit.probes import _Spectrum, clip_features
+from thrum.privacy.audit.probes import Ridge, _Spectrum, clip_features
 from thrum.privacy.mechanisms import parse_chain
 
 
@@ -32,3 +32,12 @@ def test_dimensions_that_stand_still_at_some_machines_are_kept_at_all() -> None:
 
     assert clip_features(attacked).shape[1] == clip_features(learnt).shape[1] == 16
     assert Attributes().fit(learnt).attack(attacked)[0].value is not None
+
+
+def test_an_input_that_hardly_moved_is_not_blown_up_where_it_moves() -> None:
+    random = np.random.default_rng(3)
+    known, new = random.normal(size=(90, 4)), random.normal(size=(60, 4))
+    truth = known[:, :1] + 0.1 * random.normal(size=(90, 1))
+    known[:, 3] *= 1e-6
+    guessed = Ridge().fit(known, truth, np.arange(90) % 9)(new)
+    assert np.square(guessed - new[:, :1]).mean() < 0.1
