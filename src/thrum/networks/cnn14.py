@@ -78,7 +78,8 @@ class WavegramLogmelCnn14(Cnn14):
         x = self.pre_bn0(self.pre_conv0(waveform.unsqueeze(1))).relu_()  # (N, 64, S/5)
         for block in (self.pre_block1, self.pre_block2, self.pre_block3):
             x = F.max_pool1d(block(x), 4)  # (N, C, ·/4)
-        x = x.view(len(x), -1, WAVEGRAM_BANDS, x.shape[2]).transpose(2, 3)  # (N, 4, S/320, 32)
+        # Not by `len`, which an exported model would keep for batches of every size.
+        x = x.unflatten(1, (-1, WAVEGRAM_BANDS)).transpose(2, 3)  # (N, 4, S/320, 32)
         return F.avg_pool2d(self.pre_block4(x), (2, 1))  # (N, 64, T/2, 32)
 
 
