@@ -16,7 +16,6 @@ import argparse
 import json
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 import threading
 import time
@@ -33,13 +32,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 import monitored
 import service_checked
+from servers import MOSQUITTO, Mosquitto
 from thrum.errors import UsageError
 from thrum.service import answers
 from thrum.service.store import people
 from thrum.service.store.database import Database
 
 MACHINES = ("steady", "changing")
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 SETTINGS = """
 [service]
 port = {port}
@@ -120,17 +119,11 @@ def hook_of(sent: Sent, random: np.random.Generator) -> ThreadingHTTPServer:
     return server
 
 
-class Broker:
-    """Debian's mosquitto, which keeps what it has while it is away."""
+class Broker(Mosquitto):
+    """A broker, and who else listens to it."""
 
     def __init__(self, folder: Path, sent: Sent) -> None:
-        self.port, self.folder = monitored.free_port(), folder
-        (folder / "mosquitto").mkdir()
-        (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\nuser root\n"
-            f"persistence_location {folder}/mosquitto/\nmax_queued_messages 0\nlog_type error\n"
-        )
-        self.begin()
+        super().__init__(folder)
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id="others", clean_session=False
         )
@@ -147,17 +140,6 @@ class Broker:
         self.client.on_publish = lambda _client, _data, mid, *_: self.published.add(mid)
         self.client.connect("127.0.0.1", self.port)
         self.client.loop_start()
-
-    def begin(self) -> None:
-        """Start it."""
-        words = [str(MOSQUITTO), "-c", str(self.folder / "mosquitto.conf")]
-        self.process = subprocess.Popen(words)
-        time.sleep(1)
-
-    def end(self) -> None:
-        """Stop it; what it has goes to the disk."""
-        self.process.terminate()
-        self.process.wait(20)
 
 
 class Feeding:

@@ -162,6 +162,40 @@ def test_a_change_of_the_baseline_cut_off_before_the_database_knew_is_there_once
         assert kept.scalar_one()
 
 
+def test_two_answers_of_one_person_within_a_second_are_both_carried_out(
+    make_service: MakeService, sounds: Sounds
+) -> None:
+    """What one did is not taken for what a kill left undone of the next, though fewer clips are in it."""
+    service = make_service()
+    bring(service, sounds("wwffffff"))
+    judge_all(service)
+    with service.database.reading() as connection:
+        numbers = [row["clip"] for row in views.judged(connection, MACHINE, 100)]
+    asked: list[tuple[answers.What, list[int]]] = [("fault", numbers[:1]), ("normal", numbers[:3])]
+    asked += [("normal", numbers[1:2]), ("normal", numbers[1:4])]
+    alarm = view(service).alarm
+    for place, (what, clips) in enumerate(asked):
+        meant = {"alarm": alarm} if what == "fault" else {}
+        with service.database.writing() as connection:
+            answers.ask(
+                connection,
+                MACHINE,
+                what,
+                who="Ada",
+                now=1 + place / 100,
+                clip_numbers=clips,
+                **meant,
+            )
+        service.judging.once()
+    monitor = service.watched[MACHINE].monitor
+    assert [each.name for each in monitor.baseline.faults] == [f"clip {numbers[0]}"]
+    learnt = {each.name for each in monitor.baseline.clips[40:]}
+    assert learnt == {f"clip {number}" for number in numbers[1:4]}
+    with service.database.reading() as connection:
+        outcomes = list(connection.execute(select(schema.answers.c.outcome)).scalars())
+    assert outcomes[1] == f"not done: clip {numbers[0]} is a confirmed fault: undo that first"
+
+
 def test_what_kills_left_half_taken_goes(make_service: MakeService) -> None:
     service = make_service()
     for name, hours in (("incoming-old", 2), ("incoming-new", 0)):

@@ -1,10 +1,8 @@
 """What people say of alarms and clips, carried out by the one who judges the machine.
 
 An answer is written first, and carried out when the monitor is at hand. A change of the baseline is a
-change of
-files: where the service is killed between these and the database, the change is found to be there and
-the answer is
-done.
+change of files: where the service is killed between these and the database, the change is found to be
+there and the answer is done.
 """
 
 from __future__ import annotations
@@ -29,6 +27,9 @@ from thrum.service.watching import Watched
 
 What = Literal["heard", "fault", "false alarm", "normal"]
 """An alarm was heard; it is a confirmed fault; it was false; these clips are normal, and are learnt."""
+
+CHANGES = {"fault": "fault", "normal": "add"}
+"""What an answer does to the baseline, as its history calls it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -115,11 +116,11 @@ def carry_out(
 
 def _change_baseline(database: Database, watched: Watched, audio: Path, answer: RowMapping) -> str:
     numbers = json.loads(answer["clips"])
-    if answer["what"] not in ("fault", "normal") or not numbers:
+    if answer["what"] not in CHANGES or not numbers:
         return "done"
-    when = datetime.fromtimestamp(answer["at"], UTC).isoformat(timespec="seconds")
+    when = datetime.fromtimestamp(answer["at"], UTC).isoformat(timespec="milliseconds")
     signed = changing.Signed(when, answer["who"], answer["comment"])
-    version = _done_before(watched, signed, numbers)
+    version = _done_before(watched, CHANGES[answer["what"]], signed, numbers)
     if version is not None:
         return f"version {version} of the baseline"
     with database.reading() as connection:
@@ -140,12 +141,14 @@ def _change_baseline(database: Database, watched: Watched, audio: Path, answer: 
     return "; ".join((f"version {done.change.version} of the baseline", *without, *done.advice))
 
 
-def _done_before(watched: Watched, signed: changing.Signed, numbers: Sequence[int]) -> int | None:
+def _done_before(
+    watched: Watched, what: str, signed: changing.Signed, numbers: Sequence[int]
+) -> int | None:
     """Return the version that an answer made before the service was killed; None where it made none."""
     names = {f"clip {number}" for number in numbers}
     for change in watched.monitor.history.changes():
         same = changing.Signed(change.when, change.who, change.why) == signed
-        if same and change.what in ("add", "fault") and names.issuperset(change.clips):
+        if same and change.what == what and names.issuperset(change.clips):
             return change.version
     return None
 
