@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from mutations import mutated_bytes
-from thrum.service.config import InputSettings, MqttSettings
+from thrum.service.config import InputSettings
 from thrum.service.out.mqtt import Broker
 from thrum.service.store import views
+from thrum.service.telling import MqttSettings
 from watched import MACHINE, MakeService, Sounds, judge_all
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "service_malformed.py"

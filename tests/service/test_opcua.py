@@ -16,10 +16,11 @@ import pytest
 
 from provisioning import free_port
 from thrum.errors import ConfigError
-from thrum.service.config import OpcUaSettings, Settings
+from thrum.service.config import Settings
 from thrum.service.rules import Standing
 from thrum.service.running import Service
 from thrum.service.store import clips, machines, views
+from thrum.service.telling import OpcUaSettings
 from watched import MACHINE, MakeService, Sounds, bring, judge_all
 
 asyncua = pytest.importorskip("asyncua", reason="thrum[opcua] is not installed")

@@ -22,10 +22,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from thrum.errors import ConfigError
 from thrum.service import answers
-from thrum.service.config import InputSettings, MqttSettings, WebhookSettings
+from thrum.service.config import InputSettings
 from thrum.service.out.base import NotTakenError
 from thrum.service.out.webhook import Webhook
 from thrum.service.store import outbox, views
+from thrum.service.telling import MqttSettings, WebhookSettings
 from watched import MACHINE, MakeService, Sounds, bring, judge_all, view
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from thrum.errors import StorageError
 from thrum.monitoring import open_monitor
 from thrum.service import answers
-from thrum.service.config import WebhookSettings
 from thrum.service.running import Service
 from thrum.service.store import outbox, schema, views
+from thrum.service.telling import WebhookSettings
 from watched import MACHINE, MakeService, Sounds, bring, judge_all, view
 
 

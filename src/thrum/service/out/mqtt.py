@@ -30,13 +30,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from thrum import storage
 from thrum.errors import ConfigError, StorageError
 from thrum.service import events
-from thrum.service.config import InputSettings, MqttSettings, Settings
+from thrum.service.config import InputSettings, Settings
 from thrum.service.inputs.base import Input
 from thrum.service.intake import FullError, Intake, RefusedError
 from thrum.service.out import home_assistant
 from thrum.service.out.base import NotTakenError, Sender
 from thrum.service.store import views
 from thrum.service.store.database import Database
+from thrum.service.telling import MqttSettings
 
 KEEP_ALIVE_SECONDS = 30
 TAKEN_SECONDS = 10.0

@@ -18,9 +18,9 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from thrum.errors import ConfigError
-from thrum.service.config import WebhookSettings
 from thrum.service.out.base import NotTakenError, Sender
 from thrum.service.store.database import Database
+from thrum.service.telling import WebhookSettings
 
 
 class Webhook(Sender):
