@@ -34,6 +34,7 @@ def fit(
     seed: int = 0,
     optimizer: str = "AdamW",
     device: str = "cpu",
+    held_out: list[float] | None = None,
 ):
     """Train a small model; `seen` gets the place of each loss that is computed."""
     torch.manual_seed(1)
@@ -55,6 +56,14 @@ def fit(
         outputs = model((X[rows] + noise).to(device))[:, 0]
         return (outputs - Y[rows].to(device)).square().mean()
 
+    def validate() -> float:
+        assert not model.training
+        assert held_out is not None
+        weight = model[0].weight.detach().sum().item()
+        told.append(weight)
+        return held_out[len(told) - 1] if len(held_out) > 1 else abs(weight - held_out[0])
+
+    told: list[float] = []
     losses = training.train(
         model,
         batches=batches,
@@ -63,6 +72,7 @@ def fit(
         scheduler=torch.optim.lr_scheduler.OneCycleLR(stepped, 0.01, total_steps=BATCHES * 12),
         epochs=epochs,
         seed=seed,
+        validate=validate if held_out is not None else None,
         checkpoint=checkpoint,
         checkpoint_seconds=seconds,
         fingerprint="this",
@@ -103,6 +113,24 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert seen == places(6, start=kills[-1])  # what is done is not computed again
     assert fit(6, seen=seen, **settings)[1] == losses
     assert seen == places(6, start=kills[-1])  # nor is anything after the end
+
+
+def test_a_model_ends_as_it_was_when_what_is_held_out_was_best(tmp_path: Path) -> None:
+    after_two, _ = fit(2)
+    best, losses = fit(5, held_out=[3.0, 1.0, 2.0, 1.0, 4.0])  # of equals, the first
+    assert len(losses) == 5
+    assert_same(best, after_two)
+    assert not best.training
+
+
+@pytest.mark.parametrize("place", [(1, 2), (4, 3)])
+def test_a_killed_run_knows_what_was_best(place: Place, tmp_path: Path) -> None:
+    held_out = [fit(2)[0][0].weight.detach().sum().item()]  # lowest, and 0, after two epochs
+    settings = {"checkpoint": tmp_path / "c.safetensors", "held_out": held_out}
+    with pytest.raises(KilledError):
+        fit(5, killed_at=place, **settings)
+    assert_same(fit(5, **settings)[0], fit(2)[0])
+    assert_same(fit(5, **settings)[0], fit(2)[0])  # nor after the end
 
 
 @pytest.mark.gpu

@@ -54,6 +54,7 @@ def train(
     epochs: int,
     seed: int,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    validate: Callable[[], float] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 20.0,
     fingerprint: str = "",
@@ -79,6 +80,9 @@ def train(
         Decides everything random.
     scheduler
         Stepped after each batch.
+    validate
+        The loss of what is held out, asked for after each epoch with the model in evaluation mode; the model
+        ends as it was when that was lowest. None ends with the last epoch.
     checkpoint
         A file to keep the state in, between two batches, at most every `checkpoint_seconds` (more
         where writing takes more than a second), and at the end, so that a killed run goes on from there.
@@ -124,13 +128,26 @@ def train(
                 kept.save(done)
                 saved_at = time.monotonic()
                 saving_seconds = saved_at - started
-        done = _Done([*done.losses, done.total / max(done.batches, 1)])
+        done = _Done([*done.losses, done.total / max(done.batches, 1)], best=done.best)
+        if validate is not None:
+            model.eval()
+            done.keep_best(model, validate())
         if progress is not None:
             progress(stage, epoch + 1, epochs)
         if kept and epoch + 1 == epochs:
             kept.save(done)
+    if done.best.tensors:
+        model.load_state_dict(done.best.tensors)
     model.eval()
     return done.losses
+
+
+@dataclass
+class _Best:
+    """The model as it was when the loss of what is held out was lowest."""
+
+    loss: float = float("inf")
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -141,6 +158,13 @@ class _Done:
     batches: int = 0
     total: float = 0.0  # the sum of these batches' losses
     generators: dict[str, Tensor] = field(default_factory=dict)  # after them, read from a file
+    best: _Best = field(default_factory=_Best)
+
+    def keep_best(self, model: nn.Module, loss: float) -> None:
+        """Keep what the model is now, if nothing was better."""
+        if loss < self.best.loss:
+            state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            self.best = _Best(loss, state)
 
 
 @dataclass(frozen=True)
@@ -157,6 +181,8 @@ class _Checkpoint:
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         for kind, generator in _generators(self.model).items():
             tensors[f"generator.{kind}"] = generator
+        for key, value in done.best.tensors.items():
+            tensors[f"best.{key}"] = value
         plain: dict[str, dict[str, Any]] = {}
         state = self.optimizer.state_dict()
         for index, entries in state["state"].items():
@@ -170,6 +196,7 @@ class _Checkpoint:
             "losses": done.losses,
             "batches": done.batches,
             "total": done.total,
+            "best": done.best.loss if done.best.tensors else None,
             "optimizer_values": plain,
             "optimizer_groups": state["param_groups"],
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
@@ -203,6 +230,9 @@ class _Checkpoint:
             description.get("batches", 0),
             description.get("total", 0.0),
             storage.under(tensors, "generator"),
+            _Best(description["best"], storage.under(tensors, "best"))
+            if description.get("best") is not None
+            else _Best(),
         )
 
 

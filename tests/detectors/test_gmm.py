@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -15,17 +17,30 @@ def test_one_component_is_the_normal_distribution_of_the_vectors() -> None:
     np.testing.assert_allclose(GMM(components=1).fit(X).anomaly_score(X[:20]), wanted)
 
 
-def test_it_agrees_with_scikit_learn() -> None:
+def test_full_covariances_are_those_of_the_vectors() -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 3)) @ random.normal(size=(3, 3))
+    covariance = np.cov(X.T, bias=True) + VARIANCE_FLOOR * X.var(axis=0).mean() * np.eye(3)
+    wanted = -multivariate_normal(X.mean(axis=0), covariance).logpdf(X[:20])
+    found = GMM(components=1, covariance="full").fit(X).anomaly_score(X[:20])
+    np.testing.assert_allclose(found, wanted)
+
+
+@pytest.mark.parametrize(("covariance", "theirs"), [("diagonal", "diag"), ("full", "full")])
+def test_it_agrees_with_scikit_learn(
+    covariance: Literal["diagonal", "full"], theirs: Literal["diag", "full"]
+) -> None:
     random = np.random.default_rng(0)
     X = np.concatenate([random.normal(c, 1, size=(50, 4)) for c in (-6, 0, 6)])
     reference = GaussianMixture(
         3,
-        covariance_type="diag",
+        covariance_type=theirs,
         reg_covar=VARIANCE_FLOOR * X.var(axis=0).mean(),
         random_state=0,
     ).fit(X)
     new = random.normal(0, 5, size=(30, 4))
-    found = GMM(components=3).fit(random.permutation(X)).anomaly_score(new)
+    fitted = GMM(components=3, covariance=covariance).fit(random.permutation(X))
+    found = fitted.anomaly_score(new)
     np.testing.assert_allclose(found, -reference.score_samples(new), rtol=1e-3)
 
 

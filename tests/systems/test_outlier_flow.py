@@ -14,12 +14,12 @@ from thrum import audio, storage
 from thrum import config as configs
 from thrum.datasets import open_dataset
 from thrum.detectors.threshold import gamma_threshold
-from thrum.errors import DataError, StorageError
+from thrum.errors import DataError, StorageError, WeightsError
 from thrum.evaluation.metrics import auc
 from thrum.systems import load_system
 from thrum.systems.outlier_flow import Config, OutlierFlow
 from thrum.systems.outlier_flow.frontend import Spectrograms
-from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
+from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape, begin_with
 from thrum.systems.outlier_flow.scoring import measured, pseudo_target
 from thrum.systems.outlier_flow.variants import VARIANTS
 from thrum.types import Clip, Dataset
@@ -292,11 +292,55 @@ def test_running_means_are_those_of_clips_as_they_are_scored(challenge: Dataset)
     assert (first.running_mean - means).abs().max() > 0.3 * means.abs().max()
 
 
-@pytest.mark.parametrize("variant", ["OE", "OE-DFlow"])
-def test_a_run_goes_on_where_it_was(variant: str, challenge: Dataset, tmp_path: Path) -> None:
+def test_a_part_of_each_machines_clips_is_held_out(
+    challenge: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = challenge.where(split="train")
+    drawn: list[int] = []
+    validated: list[float] = []
+
+    def watched(model: torch.nn.Module, **settings: Any) -> list[float]:
+        batches = settings["batches"](0, np.random.default_rng(0))
+        drawn.append(sum(len(batch.levels) for batch in batches))
+        model.eval()
+        validated.extend(settings["validate"]() for _ in range(2))
+        return []
+
+    monkeypatch.setattr("thrum.systems.outlier_flow.fitting.train", watched)
+    system("variant=OE", "hold_out=0.25").fit(train)
+    assert drawn == [12, 12]  # six of a machine's eight clips, and six of the other's
+    assert validated[0] == validated[1]
+    assert np.isfinite(validated).all()
+
+
+def test_a_backbone_is_begun_with(challenge: Dataset, tmp_path: Path) -> None:
+    from thrum.networks.resnet import ResNet18, _image_name
+
+    torch.manual_seed(0)
+    theirs = {_image_name(name): value for name, value in ResNet18().state_dict().items()}
+    colours = torch.randn(64, 3, 7, 7)
+    theirs["conv1.weight"] = colours
+    torch.save({**theirs, "fc.weight": torch.zeros(1000, 512)}, tmp_path / "resnet18.pth")
+    settings = QUICK[1:]  # at the paper's width
+    config = configs.with_overrides(
+        Config(backbone=str(tmp_path / "resnet18.pth"), variant="OE"), settings
+    )
+    network = OutlierFlowNetwork(config, VARIANTS["OE"], Shape(0, False, False))
+    begin_with(network, tmp_path / "resnet18.pth")
+    torch.testing.assert_close(network.extractor.stem[0].weight[:, 0], colours.sum(dim=1))
+    torch.save({"conv1.weight": colours}, tmp_path / "part.pth")
+    for name, reason in (("part.pth", "bn1.weight"), ("none.pth", "No such file")):
+        with pytest.raises(WeightsError, match=reason):
+            begin_with(network, tmp_path / name)
+
+
+@pytest.mark.parametrize(("variant", "hold_out"), [("OE", 0.25), ("OE-DFlow", 0.0)])
+def test_a_run_goes_on_where_it_was(
+    variant: str, hold_out: float, challenge: Dataset, tmp_path: Path
+) -> None:
     """One with a schedule and one without; killed within the training of the second machine."""
     train, test = challenge.where(split="train"), challenge.where(split="test")
-    settings = (f"variant={variant}", "oe_epochs=4", "epochs=4")
+    settings = (f"variant={variant}", "oe_epochs=4", "epochs=4", f"hold_out={hold_out}")
     wanted = system(*settings).fit(train).score(test).columns[variant]
 
     def stop(stage: str, done: int, total: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ from torch.nn import functional
 from thrum.errors import ConfigError, DataError
 from thrum.losses.flow_nll import FlowNLL, latent_surprise
 from thrum.systems.outlier_flow import Config
-from thrum.systems.outlier_flow.batches import Batch, balanced_rows, mixed, steps_of
+from thrum.systems.outlier_flow.batches import (
+    Batch,
+    balanced_rows,
+    chosen_for_mixup,
+    mixed,
+    steps_of,
+)
 from thrum.systems.outlier_flow.combining import Pair, best_by_test_labels, columns_of, fused
 from thrum.systems.outlier_flow.fitting import conditions_for, labelled
 from thrum.systems.outlier_flow.frontend import MelAndPower, segment_starts
@@ -286,6 +293,39 @@ def test_a_clip_left_unmixed_is_pure_whatever_its_partner() -> None:
     torch.testing.assert_close(found.levels, batch().levels)
 
 
+def test_power_is_mixed_as_that_of_mixed_waveforms() -> None:
+    """Of two noises, whose phases have nothing to do with each other."""
+    random = np.random.default_rng(0)
+    own, other = (random.normal(size=4 * RATE) * scale for scale in (1.0, 3.0))
+    for spectrum, of in (("log", "decibels"), ("magnitude", "amplitudes")):
+        power = [heard_power(wave, spectrum) for wave in (own, other, 0.3 * own + 0.7 * other)]
+        values = torch.stack(power[:2])[..., None]  # (2, F, 1)
+        given = replace(batch(), levels=values, target=torch.ones(2), classes=torch.ones(2, 1))
+        given = replace(given, pure=torch.ones(2, dtype=torch.bool), means=None)
+        found = mixed(given, torch.tensor([0.3, 1.0]), torch.tensor([1, 0]), of=of)
+        torch.testing.assert_close(found.levels[0, :, 0], power[2], rtol=0.05, atol=0.3)
+        torch.testing.assert_close(found.levels[1], values[1])
+
+
+def heard_power(wave: np.ndarray, spectrum: str) -> torch.Tensor:
+    """Return the mean power of bands, in decibels or as amplitudes."""
+    bands = np.abs(np.fft.rfft(wave.reshape(-1, 400)))[:, 1:161].reshape(-1, 8, 20)
+    power = torch.from_numpy(np.square(bands).mean(axis=(0, 2)))
+    return 10 * torch.log10(power) if spectrum == "log" else power.sqrt()
+
+
+def test_serial_oe_mixes_all_of_a_batch_or_none_and_ever_more_often() -> None:
+    config, random = Config(mixup="batches", mixup_share=1.0), np.random.default_rng(0)
+    shares = []
+    for done in (0.0, 0.25, 0.5, 0.9):
+        chosen = np.array([chosen_for_mixup(8, config, random, done=done) for _ in range(1000)])
+        assert set(chosen.sum(axis=1)) <= {0, 8}
+        shares.append(chosen.mean())
+    assert shares[0] == 0
+    assert shares[2:] == [1, 1]
+    assert shares[1] == pytest.approx(0.5, abs=0.06)
+
+
 # The loss
 
 
@@ -421,7 +461,7 @@ def test_inlier_models_of_every_size_on_every_choice_of_data() -> None:
     strange = models.scores(measured(np.random.default_rng(1), 5, centre=6.0))
     for name, scores in strange.items():
         assert scores.min() > models.training_[name].max()
-    restored = InlierModels.from_tensors((1, 4), models.tensors())
+    restored = InlierModels.from_tensors((1, 4), "diagonal", models.tensors())
     for name, scores in restored.scores(measured(np.random.default_rng(1), 5)).items():
         own = models.scores(measured(np.random.default_rng(1), 5))[name]
         np.testing.assert_array_equal(scores, own)
@@ -505,6 +545,8 @@ def test_test_labels_choose_the_members_that_rank_highest() -> None:
         ({"flow_kernels": (3, 2)}, "flow_kernels is"),
         ({"least_steps": 0}, "least_steps is 0"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"hold_out": 1.0}, "hold_out is 1.0, wanted 0 to below 1"),
+        ({"backbone": "resnet18.pth", "width": 16}, "weights are of width 64, got 16"),
         ({"high_hz": 9000.0}, "low_hz and high_hz are 50.0 and 9000.0"),
     ],
 )

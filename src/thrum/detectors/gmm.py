@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from thrum.detectors.base import Detector, Vectors
@@ -20,19 +21,23 @@ ITERATIONS = 100
 
 
 class GMM(Detector):
-    """Negative log-likelihood under a mixture of Gaussians with diagonal covariances.
+    """Negative log-likelihood under a mixture of Gaussians.
 
-    Diagonal, for the vectors of one machine are hardly more than their dimensions. The fit begins
-    at k-means, from a fixed seed, and depends on the vectors alone, not on their order.
+    The fit begins at k-means, from a fixed seed, and depends on the vectors alone, not on their order.
 
     Parameters
     ----------
     components
         How many Gaussians; with fewer different normal vectors, as many as those.
+    covariance
+        ``diagonal``, for the vectors of one machine are hardly more than their dimensions, or ``full``.
     """
 
-    def __init__(self, *, components: int = 4) -> None:
+    def __init__(
+        self, *, components: int = 4, covariance: Literal["diagonal", "full"] = "diagonal"
+    ) -> None:
         self.components = components
+        self.covariance = covariance
 
     def fit(self, X: Vectors) -> Self:
         """Learn the mixture of normal vectors (N, D)."""
@@ -66,7 +71,7 @@ class GMM(Detector):
     def _mixture(
         self, X: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return weights (K,), means (K, D) and variances (K, D)."""
+        """Return weights (K,), means (K, D), and variances (K, D) or covariances (K, D, D)."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
@@ -75,7 +80,7 @@ class GMM(Detector):
         spread = float(ordered.var(axis=0).mean())
         model = GaussianMixture(
             min(self.components, different),
-            covariance_type="diag",
+            covariance_type="diag" if self.covariance == "diagonal" else "full",
             reg_covar=VARIANCE_FLOOR * spread or np.finfo(np.float64).eps,
             max_iter=ITERATIONS,
             random_state=0,
@@ -96,12 +101,22 @@ def _surprise(
     means: NDArray[np.float64],
     variances: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return -log Σ_k w_k N(x; μ_k, diag σ²_k) (B,)."""
-    precisions = 1 / variances  # (K, D)
-    squared = (
-        np.square(X) @ precisions.T
-        - 2 * X @ (means * precisions).T
-        + (np.square(means) * precisions).sum(axis=1)
-    )  # (B, K)
-    constants = np.log(variances).sum(axis=1) + X.shape[1] * math.log(2 * math.pi)  # (K,)
+    """Return -log Σ_k w_k N(x; μ_k, Σ_k) (B,), with variances (K, D) or covariances (K, D, D)."""
+    if variances.ndim == 3:
+        factors = np.linalg.cholesky(variances)  # (K, D, D)
+        whitened = [
+            solve_triangular(factor, (X - mean).T, lower=True)
+            for factor, mean in zip(factors, means, strict=True)
+        ]
+        squared = np.stack([np.square(own).sum(axis=0) for own in whitened], axis=1)  # (B, K)
+        logarithms = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)  # (K,)
+    else:
+        precisions = 1 / variances  # (K, D)
+        squared = (
+            np.square(X) @ precisions.T
+            - 2 * X @ (means * precisions).T
+            + (np.square(means) * precisions).sum(axis=1)
+        )  # (B, K)
+        logarithms = np.log(variances).sum(axis=1)  # (K,)
+    constants = logarithms + X.shape[1] * math.log(2 * math.pi)
     return np.asarray(-logsumexp(np.log(weights) - 0.5 * (squared + constants), axis=1))

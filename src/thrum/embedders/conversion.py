@@ -203,7 +203,7 @@ def _torch_arrays(layer: KerasLayer, module: nn.Module) -> dict[str, NDArray[Any
 
 
 def _torch_state(path: Path, checkpoint: Checkpoint) -> State:
-    content = _load_torch(path)
+    content = read_torch(path)
     if checkpoint.state_key is not None:
         if not isinstance(content, dict) or checkpoint.state_key not in content:
             raise WeightsError(
@@ -228,7 +228,7 @@ def _renamed(name: str, checkpoint: Checkpoint) -> str:
     return name
 
 
-def _load_torch(path: Path) -> Any:
+def read_torch(path: Path) -> Any:
     """Return what a torch or safetensors file, or a Hugging Face folder, holds; no pickle."""
     path = original_file(path)
     try:

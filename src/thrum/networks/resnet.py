@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,6 +42,25 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):  # He et al., 2015, as in all implementations since
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def load_image_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Take over weights for images of three colours, under torchvision's names.
+
+        The kernels of the three colours are summed: a grey image is the same in all. The classifier of
+        ImageNet is not used.
+
+        Raises
+        ------
+        KeyError
+            Where a tensor is missing.
+        RuntimeError
+            Where one has another shape.
+        """
+        own = {}
+        for name in self.state_dict():
+            value = state[_image_name(name)]
+            own[name] = value.sum(dim=1, keepdim=True) if name == "stem.0.weight" else value
+        self.load_state_dict(own)
+
     def maps(self, images: Tensor) -> Tensor:
         """Return the maps (B, 8 · width, ⌈H/32⌉, ⌈W/32⌉) of images (B, H, W), none negative."""
         stem = self.stem(images[:, None])  # (B, width, H/4, W/4)
@@ -74,3 +95,16 @@ class _Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return functional.relu(self.layers(maps) + self.shortcut(maps))
+
+
+def _image_name(name: str) -> str:
+    """Return what torchvision calls a tensor of ours."""
+    place, *rest = name.split(".")
+    if place == "stem":
+        return ".".join([{"0": "conv1", "1": "bn1"}[rest[0]], *rest[1:]])
+    number, part, index, *leaf = rest
+    stage, block = divmod(int(number), 2)
+    layer = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2"}[index]
+    if part == "shortcut":
+        layer = f"downsample.{index}"
+    return ".".join([f"layer{stage + 1}", str(block), layer, *leaf])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.frontend import Spectrograms
 
 Rows = NDArray[np.int64]
+Scale = Literal["values", "decibels", "amplitudes"]
+SCALES: dict[str, Scale] = {"log": "decibels", "magnitude": "amplitudes"}
+"""What the values of a spectrogram are, by `Config.spectrum`."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,20 @@ def training_batch(
     rows: Rows,
     config: Config,
     random: np.random.Generator,
+    *,
+    done: float = 1.0,
 ) -> Batch:
-    """Return random segments of clips, a share of them mixed with another of the batch."""
+    """Return random segments of clips, a share of them mixed with another of the batch.
+
+    Parameters
+    ----------
+    done
+        The part of the training that lies behind.
+    """
     starts = spectrograms.random_starts(rows, random)
     levels, _ = spectrograms.segments(rows, starts, spectrograms.segment_frames)
     weights = np.ones(len(rows))
-    chosen = random.random(len(rows)) < config.mixup_share
+    chosen = chosen_for_mixup(len(rows), config, random, done=done)
     weights[chosen] = random.beta(config.mixup_alpha, config.mixup_alpha, int(chosen.sum()))
     on = spectrograms.device
     partners = random.permutation(len(rows))
@@ -110,27 +122,69 @@ def training_batch(
         ),
         torch.from_numpy(weights.astype(np.float32)).to(on),
         torch.from_numpy(partners).to(on),
+        of="values" if config.mixup_of == "levels" else SCALES[config.spectrum],
     )
 
 
-def mixed(batch: Batch, weights: Tensor, partners: Tensor) -> Batch:
+def unmixed_batches(
+    spectrograms: Spectrograms,
+    labels: Labels,
+    rows: Rows,
+    config: Config,
+    random: np.random.Generator,
+) -> Iterator[Batch]:
+    """Yield random segments of these clips, each once and as they are."""
+    for start in range(0, len(rows), config.batch_size):
+        some = rows[start : start + config.batch_size]
+        yield training_batch(spectrograms, labels, some, replace(config, mixup_share=0.0), random)
+
+
+def chosen_for_mixup(
+    count: int, config: Config, random: np.random.Generator, *, done: float
+) -> NDArray[np.bool_]:
+    """Return which (B,) clips of a batch are mixed."""
+    if config.mixup == "clips":
+        return random.random(count) < config.mixup_share
+    rising = 0.5 * (1 - math.cos(min(math.pi, 2 * math.pi * done)))
+    return np.full(count, random.random() < config.mixup_share * rising)
+
+
+def mixed(
+    batch: Batch,
+    weights: Tensor,
+    partners: Tensor,
+    *,
+    of: Scale = "values",
+) -> Batch:
     """Return w of each segment and 1 - w of its partner (mixup; Zhang et al., 2018).
 
     A mixed segment is pure where both are, and has the condition of the one that weighs more.
-    Levels are mixed as they are, in decibels.
 
     Parameters
     ----------
     weights, partners
         (B,); a weight of 1 leaves a segment as it is.
+    of
+        Whether the spectrograms' values are mixed as they are, or the power that they are decibels or
+        amplitudes of: that of the mixed waveforms, on average over their phases.
     """
     w, alone = weights, weights == 1
     column = w[:, None]
     means = batch.means
     return Batch(
-        column[..., None] * batch.levels + (1 - column[..., None]) * batch.levels[partners],
+        _mixed_spectrograms(batch.levels, batch.levels[partners], column[..., None], of),
         w * batch.target + (1 - w) * batch.target[partners],
         column * batch.classes + (1 - column) * batch.classes[partners],
         batch.pure & (alone | batch.pure[partners]),
         None if means is None else torch.where(w >= 0.5, means, means[partners]),
     )
+
+
+def _mixed_spectrograms(own: Tensor, others: Tensor, w: Tensor, of: str) -> Tensor:
+    """Return those of w of one sound and 1 - w of another, all (B, F, T); w is (B, 1, 1)."""
+    if of == "values":
+        return w * own + (1 - w) * others
+    if of == "amplitudes":
+        return torch.hypot(w * own, (1 - w) * others)
+    power = w.square() * 10 ** (own / 10) + (1 - w).square() * 10 ** (others / 10)
+    return 10 * torch.log10(power)

@@ -10,7 +10,9 @@ from thrum.errors import ConfigError
 from thrum.systems.outlier_flow.variants import members_of
 
 InlierData = Literal["source", "pseudo-target", "both"]
+Covariance = Literal["diagonal", "full"]
 
+PAPER_WIDTH = 64
 WITH_SILENCE = ("ToyCar", "ToyTrain", "ToyDrone", "ToyNscale", "ToyTank", "Vacuum")
 
 
@@ -64,8 +66,25 @@ class Config:
         Which part of a training batch is mixed, and α of the Beta distribution that the mixing weights are
         drawn from. The paper says that it mixes and no more: ours, so that the network also sees clips as
         they are scored, and the weights of Zhang et al. (2018). A share of 0 leaves mixup out.
+    mixup
+        ``clips`` draws for each clip whether it is mixed. ``batches`` mixes all of a batch or none, as the
+        earlier Serial-OE does: hardly any at first, then more and more, and in the second half of the
+        training `mixup_share` of them (1 is Serial-OE's).
+    mixup_of
+        What is mixed: ``levels``, or ``power``, which is what mixing waveforms gives on average over their
+        phases. The earlier Serial-OE mixes waveforms.
     inlier_sizes
         Components of the GMMs, neighbours of the k-NNs (section 4.2).
+    covariance
+        Of the GMMs: ``diagonal``, ours, or ``full``, the earlier Serial-OE's.
+    hold_out
+        The part of each machine's clips that the networks are not trained on, to end with the weights of the
+        epoch whose loss on these was lowest; 0 trains on all and ends with the last. The earlier Serial-OE
+        holds a tenth out. Inlier models are fitted to all.
+    backbone
+        A file of ImageNet's weights of ResNet-18 to begin with, under torchvision's names
+        (``.safetensors`` or ``.pth``); the colours' kernels are summed. The earlier Serial-OE begins with
+        such weights, of another network. Empty begins at random.
     inlier_data
         What inlier models are fitted to: clips of the source domain, of the pseudo-target domain, or the
         originals of both (section 4.2).
@@ -116,7 +135,12 @@ class Config:
     batch_size: int = 128
     mixup_share: float = 0.5
     mixup_alpha: float = 0.2
+    mixup: Literal["clips", "batches"] = "clips"
+    mixup_of: Literal["levels", "power"] = "levels"
+    hold_out: float = 0.0
+    backbone: str = ""
     inlier_sizes: tuple[int, ...] = (1, 2, 4, 16, 32)
+    covariance: Covariance = "diagonal"
     inlier_data: tuple[InlierData, ...] = ("source", "pseudo-target", "both")
     weighted_machines: tuple[str, ...] = WITH_SILENCE
     targets: tuple[str, ...] = ()
@@ -148,6 +172,10 @@ class Config:
             "oe_learning_rate",
             "learning_rate",
         )
+        if not 0 <= self.hold_out < 1:
+            raise ConfigError(f"hold_out is {self.hold_out}, wanted 0 to below 1")
+        if self.backbone and self.width != PAPER_WIDTH:
+            raise ConfigError(f"a backbone's weights are of width {PAPER_WIDTH}, got {self.width}")
         if not 0 <= self.mixup_share <= 1:
             raise ConfigError(f"mixup_share is {self.mixup_share}, wanted 0 to 1")
         if not self.inlier_sizes or min(self.inlier_sizes) < 1:

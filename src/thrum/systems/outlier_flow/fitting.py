@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from thrum.systems.outlier_flow.batches import (
     Batch,
@@ -16,6 +17,7 @@ from thrum.systems.outlier_flow.batches import (
     balanced_rows,
     steps_of,
     training_batch,
+    unmixed_batches,
 )
 from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.frontend import Spectrograms
@@ -31,7 +33,7 @@ from thrum.systems.outlier_flow.roles import (
 )
 from thrum.systems.outlier_flow.variants import VARIANTS
 from thrum.training import epoch_seed, train
-from thrum.types import Clip, Progress
+from thrum.types import Clip, Progress, rows_by_machine
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +114,8 @@ def fit_network(
     epochs = config.oe_epochs if cycle else config.epochs
     rate = config.oe_learning_rate if cycle else config.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
-    steps = steps_of(labels.target, config.batch_size, config.least_steps)
+    seen, kept_out = _held_out(labels, spectrograms.clips, config.hold_out, seed=seed)
+    steps = steps_of(seen.target, config.batch_size, config.least_steps)
     mean, variance = spectrograms.usual
     network.standardise_by(mean, variance)
     scheduler = (
@@ -124,14 +127,17 @@ def fit_network(
     def batches(
         epoch: int, random: np.random.Generator, config: Config = config
     ) -> Iterator[Batch]:
-        for rows in balanced_rows(labels.target, config.batch_size, random, config.least_steps):
-            yield training_batch(spectrograms, labels, rows, config, random)
+        drawn = balanced_rows(seen.target, config.batch_size, random, config.least_steps)
+        for step, rows in enumerate(drawn):
+            done = (epoch + step / steps) / epochs
+            yield training_batch(spectrograms, seen, rows, config, random, done=done)
 
     trained = replace(  # what is done with the network afterwards plays no part in it
         config,
         variant="OE",
         inlier_sizes=(1,),
         inlier_data=("both",),
+        covariance="diagonal",
         weighted_machines=(),
         targets=(),
         choice="all",
@@ -147,6 +153,7 @@ def fit_network(
         epochs=epochs,
         seed=seed,
         scheduler=scheduler,
+        validate=_loss_of(network, spectrograms, labels, kept_out, config, seed=seed),
         checkpoint=checkpoint,
         fingerprint=f"{spectrograms.fingerprint()} {trained} {seed} {stage}",
         progress=progress,
@@ -161,3 +168,43 @@ def fit_network(
         standardised = (network.standardised(batch.levels) for batch in unmixed)
         torch.optim.swa_utils.update_bn(standardised, network.extractor)
     return losses
+
+
+def _held_out(
+    labels: Labels, clips: Sequence[Clip], part: float, *, seed: int
+) -> tuple[Labels, NDArray[np.int64]]:
+    """Return the labels without those of some clips of each machine ID, and the rows of these."""
+    if part == 0:
+        return labels, np.zeros(0, np.int64)
+    random = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for rows in rows_by_machine(clips).values():
+        count = min(max(1, round(part * len(rows))), len(rows) - 1)
+        chosen += random.permutation(rows)[:count].tolist()
+    kept_out = np.array(sorted(chosen), np.int64)
+    target = labels.target.copy()
+    target[kept_out] = np.nan
+    return replace(labels, target=target), kept_out[~np.isnan(labels.target[kept_out])]
+
+
+def _loss_of(
+    network: OutlierFlowNetwork,
+    spectrograms: Spectrograms,
+    labels: Labels,
+    rows: NDArray[np.int64],
+    config: Config,
+    *,
+    seed: int,
+) -> Callable[[], float] | None:
+    """Return what tells the mean loss of some clips, of the same segments each time; None of no clips."""
+    if not len(rows):
+        return None
+
+    @torch.no_grad()
+    def validate() -> float:
+        random = np.random.default_rng(seed)
+        batches = unmixed_batches(spectrograms, labels, rows, config, random)
+        losses = [(len(batch.levels), float(network.loss(batch))) for batch in batches]
+        return float(np.average([loss for _, loss in losses], weights=[size for size, _ in losses]))
+
+    return validate

@@ -17,7 +17,7 @@ from thrum import storage
 from thrum.detectors.base import Detector
 from thrum.detectors.gmm import GMM
 from thrum.detectors.mahalanobis_knn import MahalanobisKNN
-from thrum.systems.outlier_flow.config import InlierData
+from thrum.systems.outlier_flow.config import Covariance, InlierData
 from thrum.systems.outlier_flow.scoring import Measured
 
 _log = logging.getLogger(__name__)
@@ -46,10 +46,13 @@ class InlierModels:
     ----------
     sizes
         Components and neighbours.
+    covariance
+        Of the GMMs.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], covariance: Covariance = "diagonal") -> None:
         self.sizes = tuple(sizes)
+        self.covariance: Covariance = covariance
 
     def fit(self, normal: Measured, choices: Mapping[str, Choice]) -> Self:
         """Learn from each choice of segments, and score the training clips themselves.
@@ -92,16 +95,18 @@ class InlierModels:
         return found
 
     @classmethod
-    def from_tensors(cls, sizes: Sequence[int], tensors: dict[str, Tensor]) -> Self:
+    def from_tensors(
+        cls, sizes: Sequence[int], covariance: Covariance, tensors: dict[str, Tensor]
+    ) -> Self:
         """Return the models of `tensors`, ready to score."""
-        models = cls(sizes)
+        models = cls(sizes, covariance)
         models.vectors_ = {
             name: value.numpy() for name, value in storage.under(tensors, "vectors").items()
         }
         models.detectors_ = {}
         for kind in models.vectors_:
             for size in models.sizes:
-                mixture = GMM(components=size)
+                mixture = GMM(components=size, covariance=covariance)
                 mixture.weights_, mixture.means_, mixture.variances_ = (
                     tensors[f"gmm-{size}-{kind}.{part}"].numpy()
                     for part in ("weights", "means", "variances")
@@ -112,7 +117,9 @@ class InlierModels:
 
     def _made(self, kind: str) -> dict[str, Detector]:
         mixtures: dict[str, Detector] = {
-            f"gmm-{size}-{kind}": GMM(components=size).fit(self.vectors_[kind])
+            f"gmm-{size}-{kind}": GMM(components=size, covariance=self.covariance).fit(
+                self.vectors_[kind]
+            )
             for size in self.sizes
         }
         return mixtures | self._neighbours(kind)

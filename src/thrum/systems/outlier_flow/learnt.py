@@ -19,7 +19,7 @@ from thrum.systems.outlier_flow.config import Config
 from thrum.systems.outlier_flow.fitting import fit_network, labelled
 from thrum.systems.outlier_flow.frontend import Spectrograms
 from thrum.systems.outlier_flow.inlier import Choice, InlierModels, possible_data
-from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape
+from thrum.systems.outlier_flow.network import OutlierFlowNetwork, Shape, begin_with
 from thrum.systems.outlier_flow.roles import MachineKey, Target
 from thrum.systems.outlier_flow.scoring import Measured, measured, pseudo_target
 from thrum.systems.outlier_flow.variants import VARIANTS
@@ -69,6 +69,8 @@ class Learnt:
         shape, labels = labelled(spectrograms.clips, target, variant, parameter, config)
         torch.manual_seed(seed)
         network = OutlierFlowNetwork(config, VARIANTS[variant], shape).to(spectrograms.device)
+        if config.backbone:
+            begin_with(network, Path(config.backbone))
         condition = f" by {parameter}" if parameter else ""
         losses = fit_network(
             network,
@@ -149,7 +151,7 @@ class Learnt:
             }
             if "knn" in variant.families:
                 models[keys[place]] = InlierModels.from_tensors(
-                    config.inlier_sizes, storage.under(own, "models")
+                    config.inlier_sizes, config.covariance, storage.under(own, "models")
                 )
         return cls(
             description["variant"],
@@ -189,7 +191,7 @@ class Learnt:
                 choices[kind] = Choice(pseudo, np.zeros(len(in_target), bool))
             else:
                 choices[kind] = Choice(normal.embeddings[segments[kind]], segments[kind])
-        return InlierModels(config.inlier_sizes).fit(normal, choices)
+        return InlierModels(config.inlier_sizes, config.covariance).fit(normal, choices)
 
     def _measured(
         self, spectrograms: Spectrograms, rows: Sequence[int], config: Config, segment_frames: int

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thrum.errors import WeightsError
 from thrum.losses.flow_nll import FlowNLL, latent_surprise
 from thrum.losses.outlier_exposure import OutlierExposure
 from thrum.losses.serial_outlier_exposure import NormOutlierExposure, SectionExposure
@@ -139,3 +141,23 @@ class OutlierFlowNetwork(nn.Module):
             return None
         latents, _ = self.flow(maps)
         return latent_surprise(latents[:, self.tied :]).mean(dim=1)
+
+
+def begin_with(network: OutlierFlowNetwork, path: Path) -> None:
+    """Take a file's ImageNet weights of ResNet-18 for the extractor (`Config.backbone`).
+
+    Raises
+    ------
+    WeightsError
+        Where it is missing, damaged or holds something else.
+    """
+    from thrum.embedders.conversion import read_torch  # which reads other formats too, by libraries
+
+    content = read_torch(path)
+    try:
+        network.extractor.load_image_weights(content)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(
+            f"{path} holds no weights of ResNet-18 under torchvision's names: {reason}"
+        ) from error
