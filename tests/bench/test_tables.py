@@ -24,7 +24,8 @@ from thrum.systems.multitask_conformer.scoring import COMBINATIONS
 from thrum.systems.multitask_conformer.system import COMBINED
 from thrum.systems.outlier_flow import OutlierFlow
 from thrum.systems.outlier_flow.combining import Pair, columns_of
-from thrum.systems.outlier_flow.variants import VARIANTS, members_of
+from thrum.systems.outlier_flow.system import BY_LABELS
+from thrum.systems.outlier_flow.variants import ENSEMBLES, VARIANTS, members_of
 
 WANTED = {
     "embedding-sharing/table1",
@@ -51,7 +52,9 @@ def of_flow(config: Any) -> Iterable[str]:
         inlier = ("gmm-1-x", "knn-1-x") if "knn" in variant.families else ()
         flow = ("flow",) if variant.flow else ()
         members[name] = dict.fromkeys(("machine", *flow, *inlier), pair)
-    return columns_of(members, OutlierFlow(config)._enters)
+    offered = list(columns_of(members, OutlierFlow(config)._enters))
+    by_labels = [name for name in offered if name in (*VARIANTS, *ENSEMBLES)]
+    return offered + [f"{name}/{BY_LABELS}" for name in by_labels if config.also_by_test_labels]
 
 
 def of_baseline(name: str) -> Callable[[Any], Iterable[str]]:
