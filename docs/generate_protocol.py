@@ -2,7 +2,7 @@
 
     python docs/generate_protocol.py [--check]
 
-``--check`` writes nothing and fails where the page is not what `thrum.federation.messages` makes.
+``--check`` writes nothing and fails where the page is not what the definitions of the messages make.
 """
 
 from __future__ import annotations
@@ -16,15 +16,29 @@ from typing import Any
 import msgspec
 from msgspec import inspect as kinds
 
-from thrum.federation import mask_messages, messages, statistics_messages
+from thrum.federation import (
+    mask_messages,
+    messages,
+    piece_messages,
+    result_messages,
+    statistics_messages,
+)
 from thrum.federation.protocol import QUESTIONS
 from thrum.federation.scoring import messages as scoring_messages
 
 PAGE = Path(__file__).parent / "protocol.md"
+MODULES = (
+    messages,
+    piece_messages,
+    result_messages,
+    statistics_messages,
+    mask_messages,
+    scoring_messages,
+)
 ANSWERS = {
     "describe": messages.Description,
-    "manifest": messages.Manifest,
-    "chunk": messages.Chunk,
+    "manifest": piece_messages.Manifest,
+    "chunk": piece_messages.Chunk,
     "statistics": statistics_messages.Statistics,
     "mask_keys": mask_messages.MaskKeys,
     "mask_shares": mask_messages.MaskShares,
@@ -80,12 +94,12 @@ def main() -> None:
 def rendered() -> str:
     """Return the page."""
     questions = [
-        f"| `{name}` | {_linked(kind)} | {_linked(ANSWERS.get(name, messages.Acknowledgement))} |"
+        f"| `{name}` | {_linked(kind)} | {_linked(ANSWERS.get(name, result_messages.Acknowledgement))} |"
         for name, kind in QUESTIONS.items()
     ]
     structs = dict.fromkeys(
         kind
-        for module in (messages, statistics_messages, mask_messages, scoring_messages)
+        for module in MODULES
         for kind in vars(module).values()
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )

@@ -16,23 +16,22 @@ from thrum.federation.masked import MaskedPart
 from thrum.federation.members import Limits, check_statistics, member_of, pieces_of
 from thrum.federation.messages import (
     VERSION,
-    Acknowledgement,
-    ChunkQuestion,
-    ClassifierQuestion,
     Conclusion,
     Description,
     Failure,
     Hello,
     Machine,
-    Manifest,
-    ManifestQuestion,
-    Piece,
-    ScoresMessage,
-    ScoresQuestion,
     parse,
     plain,
 )
+from thrum.federation.piece_messages import ChunkQuestion, Manifest, ManifestQuestion, Piece
 from thrum.federation.protocol import QUESTIONS
+from thrum.federation.result_messages import (
+    Acknowledgement,
+    ClassifierQuestion,
+    ScoresMessage,
+    ScoresQuestion,
+)
 from thrum.federation.scoring.messages import (
     NewClipsQuestion,
     decoded_question,

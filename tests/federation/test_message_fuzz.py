@@ -32,12 +32,7 @@ from thrum.embedders import create_embedder
 from thrum.errors import ThrumError
 from thrum.federation.masked import MaskedPart
 from thrum.federation.members import Limits, member_of, pieces_of
-from thrum.federation.messages import (
-    VERSION,
-    Description,
-    Machine,
-    plain,
-)
+from thrum.federation.messages import VERSION, Description, Machine, plain
 from thrum.federation.protocol import QUESTIONS, answer
 from thrum.federation.releasing import Releases
 from thrum.federation.roll import Roll

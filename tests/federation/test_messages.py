@@ -24,20 +24,17 @@ from thrum.federation.chunks import chunk_message, parse_chunk
 from thrum.federation.members import Limits, member_of, pieces_of
 from thrum.federation.messages import (
     VERSION,
-    Acknowledgement,
-    ClassifierQuestion,
     Conclusion,
     Description,
     Failure,
     Hello,
     Machine,
-    Manifest,
-    Piece,
-    ScoresQuestion,
     parse,
     plain,
 )
+from thrum.federation.piece_messages import Manifest, Piece
 from thrum.federation.protocol import QUESTIONS, answer
+from thrum.federation.result_messages import Acknowledgement, ClassifierQuestion, ScoresQuestion
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems.embedding_sharing import (

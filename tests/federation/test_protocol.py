@@ -14,7 +14,8 @@ from thrum.embedders import create_embedder
 from thrum.errors import DataError, DatasetError, FederationError, ProtocolError
 from thrum.federation import messages
 from thrum.federation.chunks import chunk_message, parse_chunk
-from thrum.federation.messages import VERSION, Machine, Piece, parse, plain
+from thrum.federation.messages import VERSION, Machine, parse, plain
+from thrum.federation.piece_messages import Piece
 from thrum.federation.protocol import QUESTIONS
 from thrum.federation.server import Server
 from thrum.federation.site import Site

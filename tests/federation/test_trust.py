@@ -20,7 +20,8 @@ from thrum.datasets import open_dataset
 from thrum.embedders import EmbeddingStore, create_embedder
 from thrum.errors import ProtocolError, StorageError, UnknownNameError
 from thrum.federation.flare.settings import ServerSettings
-from thrum.federation.messages import Piece, parse
+from thrum.federation.messages import parse
+from thrum.federation.piece_messages import Piece
 from thrum.federation.server import Server
 from thrum.federation.site import Site
 from thrum.systems import load_system

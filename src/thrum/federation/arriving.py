@@ -14,17 +14,9 @@ from thrum import storage
 from thrum.errors import ProtocolError, StorageError
 from thrum.federation.acceptance import accepted
 from thrum.federation.brought import RECEIVED, Brought
-from thrum.federation.messages import (
-    Acknowledgement,
-    Algorithm,
-    ClassifierQuestion,
-    MachineKey,
-    Message,
-    ScoresQuestion,
-    parse,
-    plain,
-)
+from thrum.federation.messages import Algorithm, MachineKey, Message, parse, plain
 from thrum.federation.own_clips import OwnClips
+from thrum.federation.result_messages import Acknowledgement, ClassifierQuestion, ScoresQuestion
 from thrum.federation.statistics import StatisticsStore, parse_statistics
 from thrum.federation.summing import Summing
 from thrum.systems.embedding_sharing import IDClassifier, Moments, NetworkScores, mean_frames

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import ProtocolError
-from thrum.federation.messages import Chunk, Message, Piece, parse, plain
+from thrum.federation.messages import Message, parse, plain
+from thrum.federation.piece_messages import Chunk, Piece
 from thrum.storage import sha256_bytes
 
 

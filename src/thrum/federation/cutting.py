@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thrum import storage
-from thrum.federation.messages import MachineKey, Piece
+from thrum.federation.messages import MachineKey
+from thrum.federation.piece_messages import Piece
 from thrum.federation.secret import Secret
 from thrum.systems.embedding_sharing.pool import Frames
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from thrum.federation.members import Member
-from thrum.federation.messages import Acknowledgement, MachineKey, Message, parse
+from thrum.federation.messages import MachineKey, Message, parse
 from thrum.federation.pieces import Clips
 from thrum.federation.pooling import Pools
 from thrum.federation.protocol import SiteHandle
+from thrum.federation.result_messages import Acknowledgement
 from thrum.federation.roll import Roll
 from thrum.federation.secure import Sum
 from thrum.federation.statistics import pools_message

@@ -10,9 +10,7 @@ from thrum.federation.messages import (
     VERSION,
     Description,
     MachineKey,
-    Manifest,
     Message,
-    Piece,
     Sharing,
     Split,
     parse,
@@ -20,6 +18,7 @@ from thrum.federation.messages import (
     require_at_most,
     understood,
 )
+from thrum.federation.piece_messages import Manifest, Piece
 from thrum.privacy.mechanisms import parse_statistics_chain
 from thrum.systems.embedding_sharing.moments import Moments
 

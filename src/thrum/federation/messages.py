@@ -1,10 +1,11 @@
-"""The messages between a site and the server, defined once: what each holds, and how large it may be.
+"""The messages between a site and the server, defined once: their parts, how they are read, and who is there.
 
 `parse` compares what a peer has sent with its definition, strictly: no text is taken for a number, nothing is
 longer or larger than stands here, and what does not fit is a `ProtocolError` before anything is done with it.
 Fields that are not known are ignored and new ones have a default, so that two versions that differ in their
-minor number by `MINORS_APART` at most understand each other. ``docs/protocol.md`` is made from this file, and
-`statistics_messages`, `mask_messages` (sums in secret) and `scoring.messages` (scores between rounds).
+minor number by `MINORS_APART` at most understand each other. The others are in `piece_messages` (embeddings),
+`statistics_messages`, `mask_messages` (sums in secret), `result_messages` (what comes down) and
+`scoring.messages` (scores between rounds); ``docs/protocol.md`` is made from all of them.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ Scalar = (
 )
 Settings = Annotated[dict[Annotated[str, Meta(max_length=80)], Scalar], Meta(max_length=64)]
 Version = tuple[Annotated[int, Meta(ge=0, le=999)], Annotated[int, Meta(ge=0, le=999)]]
-ScoreColumn = Annotated[list[float], Meta(max_length=200_000)]
-FlagColumn = Annotated[list[bool], Meta(max_length=200_000)]
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -131,185 +130,6 @@ class Description(msgspec.Struct, frozen=True):
     sharing: Sharing = "embeddings"
     release: Chain = "frames"
     statistics_release: Chain = "least:5"
-
-
-class ManifestQuestion(msgspec.Struct, frozen=True):
-    """Which pieces are there?
-
-    Parameters
-    ----------
-    split
-        Of which clips.
-    """
-
-    split: Split
-
-
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """One piece of embeddings that can be asked for.
-
-    Parameters
-    ----------
-    key
-        The machine and machine ID that all its clips are of.
-    places
-        Where its clips stand among all of this machine ID and split, from 0.
-    n_bytes
-        The size of its embeddings as they will be sent; the clips' lengths come on top.
-    fingerprint
-        What to ask for; changes whenever the content would.
-    """
-
-    key: tuple[Name, Name]
-    places: Annotated[list[Count], Meta(min_length=1, max_length=64)]
-    n_bytes: Annotated[int, Meta(ge=4, le=1 << 30)]
-    fingerprint: Sha256
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """The pieces of a split.
-
-    Parameters
-    ----------
-    pieces
-        In the order of machines and clips.
-    """
-
-    pieces: Annotated[list[Piece], Meta(max_length=25_000)]
-
-
-class ChunkQuestion(msgspec.Struct, frozen=True):
-    """Hand over one piece.
-
-    Parameters
-    ----------
-    split, fingerprint
-        As the manifest has it.
-    """
-
-    split: Split
-    fingerprint: Sha256
-
-
-class Chunk(msgspec.Struct, frozen=True):
-    """One piece of embeddings.
-
-    Parameters
-    ----------
-    embeddings
-        (sum of T, D) float16, the clips one after the other; no more bytes than were announced.
-    lengths
-        T of each clip.
-    sha256
-        Of the embeddings, then the lengths as 64-bit integers.
-    """
-
-    embeddings: np.ndarray[Any, Any]
-    lengths: Annotated[list[Frames], Meta(min_length=1, max_length=64)]
-    sha256: Sha256
-
-
-class ClassifierQuestion(msgspec.Struct, frozen=True):
-    """Keep this ID classifier (Algorithm 1).
-
-    Parameters
-    ----------
-    state
-        Its arrays by name: those that its description asks for, no others, finite.
-    description
-        What it is.
-    """
-
-    state: Annotated[dict[Line, np.ndarray[Any, Any]], Meta(max_length=100_000)]
-    description: ClassifierDescription
-
-
-class ClassifierDescription(msgspec.Struct, frozen=True):
-    """An ID classifier.
-
-    Parameters
-    ----------
-    group
-        The machines that learnt together: ``all``, or a machine type.
-    keys
-        Its classes; those of other sites without their names.
-    dimensions, frames, hop
-        D, T of one input, and frames from one input to the next.
-    config
-        The settings it was trained with; they name registered things only.
-    places
-        Of the site's own classes, which network has not seen which clip; of others 0.
-    """
-
-    group: Name
-    keys: Annotated[
-        list[tuple[Annotated[str, Meta(max_length=80)], Name]],
-        Meta(min_length=2, max_length=100_000),
-    ]
-    dimensions: Dimensions
-    frames: Frames
-    config: Settings
-    hop: Frames | None = None
-    places: Annotated[list[Count], Meta(max_length=100_000)] | None = None
-
-    def __post_init__(self) -> None:
-        checked_name(self.group)
-
-
-class ScoresMessage(msgspec.Struct, frozen=True):
-    """The scores of one machine's clips in the classifier's embedding (Algorithm 2).
-
-    Parameters
-    ----------
-    key
-        The machine and machine ID.
-    left_out
-        Of the training clips, each scored as if it had not been trained on.
-    test
-        Of the test clips.
-    held_out
-        Whether the left-out scores come from networks that had not seen the clips.
-    train_identified, test_identified
-        Whether the classifier names the machine ID of each clip rightly.
-    """
-
-    key: tuple[Name, Name]
-    left_out: ScoreColumn
-    test: ScoreColumn
-    held_out: bool
-    train_identified: FlagColumn
-    test_identified: FlagColumn
-
-    def __post_init__(self) -> None:
-        for part in self.key:
-            checked_name(part)
-
-
-class ScoresQuestion(msgspec.Struct, frozen=True):
-    """Keep these scores (Algorithm 2).
-
-    Parameters
-    ----------
-    scores
-        Of one machine.
-    """
-
-    scores: ScoresMessage
-
-
-class Acknowledgement(msgspec.Struct, frozen=True):
-    """That something has come down.
-
-    Parameters
-    ----------
-    what
-        In words.
-    accepted
-        Whether the site keeps it; why not, it does not say.
-    """
-
-    what: Line
-    accepted: bool
 
 
 class Failure(msgspec.Struct, frozen=True):

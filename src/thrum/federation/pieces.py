@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.errors import StorageError
-from thrum.federation.messages import Piece, Split, checked_name
+from thrum.federation.messages import Split, checked_name
+from thrum.federation.piece_messages import Piece
 
 Clips = list[NDArray[np.float16]]
 """The frames (T, D) of each clip."""

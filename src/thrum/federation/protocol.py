@@ -2,7 +2,8 @@
 
 The server calls the methods of `SiteHandle`; in one process a handle is the `thrum.federation.site.Site`
 itself, deployed it is a stand-in that carries each call over the network. What is asked and answered is
-defined in `thrum.federation.messages`; a recording, a file name or a label never is part of it.
+defined in `thrum.federation.messages` and where that points; a recording, a file name or a label never is
+part of it.
 
 ========================  ======  =============================================================
 method                    leaves  what
@@ -40,15 +41,9 @@ from thrum.federation.mask_messages import (
     TotalQuestion,
     UnmaskQuestion,
 )
-from thrum.federation.messages import (
-    ChunkQuestion,
-    ClassifierQuestion,
-    Hello,
-    ManifestQuestion,
-    Message,
-    ScoresQuestion,
-    printable,
-)
+from thrum.federation.messages import Hello, Message, printable
+from thrum.federation.piece_messages import ChunkQuestion, ManifestQuestion
+from thrum.federation.result_messages import ClassifierQuestion, ScoresQuestion
 from thrum.federation.statistics_messages import PoolsQuestion, StatisticsQuestion
 
 QUESTIONS: Mapping[str, type[Struct]] = {

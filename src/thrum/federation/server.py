@@ -26,15 +26,9 @@ from thrum.federation.members import (
     member_of,
     pieces_of,
 )
-from thrum.federation.messages import (
-    VERSION,
-    Algorithm,
-    MachineKey,
-    Piece,
-    Sharing,
-    Split,
-)
+from thrum.federation.messages import VERSION, Algorithm, MachineKey, Sharing, Split
 from thrum.federation.outcome import Outcome
+from thrum.federation.piece_messages import Piece
 from thrum.federation.pieces import Clips, PieceStore
 from thrum.federation.pooling import KnownStatistics, of_embeddings, pool_for
 from thrum.federation.protocol import SiteHandle

@@ -24,15 +24,11 @@ from thrum.federation.ledger import Ledger
 from thrum.federation.messages import (
     VERSION,
     Algorithm,
-    ChunkQuestion,
     Description,
     Hello,
     Machine,
     MachineKey,
-    Manifest,
-    ManifestQuestion,
     Message,
-    Piece,
     Sharing,
     Split,
     checked_name,
@@ -40,6 +36,7 @@ from thrum.federation.messages import (
     plain,
 )
 from thrum.federation.own_clips import OwnClips
+from thrum.federation.piece_messages import ChunkQuestion, Manifest, ManifestQuestion, Piece
 from thrum.federation.releasing import Releases, Releasing
 from thrum.federation.secret import Secret
 from thrum.federation.site_scores import SiteScores

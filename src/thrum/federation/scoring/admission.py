@@ -6,7 +6,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from thrum.errors import ProtocolError, ThrumError
-from thrum.federation.messages import VERSION, ScoresMessage, understood
+from thrum.federation.messages import VERSION, understood
+from thrum.federation.result_messages import ScoresMessage
 from thrum.federation.scoring.kept import KeptNetworks, NewestNetworks
 from thrum.federation.scoring.messages import decoded_question
 from thrum.federation.scoring.signing import require_signed

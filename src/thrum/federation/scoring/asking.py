@@ -20,7 +20,8 @@ from thrum.errors import FederationError, ProtocolError
 from thrum.federation.brought import RECEIVED
 from thrum.federation.chunks import chunk_content
 from thrum.federation.ledger import Ledger
-from thrum.federation.messages import VERSION, MachineKey, ScoresMessage, plain
+from thrum.federation.messages import VERSION, MachineKey, plain
+from thrum.federation.result_messages import ScoresMessage
 from thrum.federation.scoring.messages import (
     LARGEST_BYTES,
     MOST_CLIPS,

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from thrum import storage
 from thrum.errors import FederationError, ProtocolError, ThrumError
 from thrum.federation.locking import locked
-from thrum.federation.messages import MachineKey, Piece, ScoresMessage, parse, plain
+from thrum.federation.messages import MachineKey, parse, plain
+from thrum.federation.piece_messages import Piece
 from thrum.federation.pieces import Clips, PieceStore
+from thrum.federation.result_messages import ScoresMessage
 from thrum.systems.embedding_sharing import IDClassifier
 from thrum.systems.embedding_sharing.network_scores import Network
 from thrum.training import device_of

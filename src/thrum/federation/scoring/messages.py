@@ -1,4 +1,4 @@
-"""What a site asks between rounds; the answer is `thrum.federation.messages.ScoresMessage`.
+"""What a site asks between rounds; the answer is `thrum.federation.result_messages.ScoresMessage`.
 
 A question travels as MessagePack, signed by the site's key, over TLS of both sides.
 """
@@ -19,12 +19,12 @@ from thrum.federation.messages import (
     Frames,
     MachineKey,
     Name,
-    ScoresMessage,
     Sha256,
     Version,
     checked_name,
     printable,
 )
+from thrum.federation.result_messages import ScoresMessage
 from thrum.storage import sha256_bytes
 
 LARGEST_BYTES = 32 * 2**20
