@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from thrum.bench.figures import told_steps
 from thrum.bench.needs import costs, lines_of, need_of, processors
 from thrum.bench.tables import Curve, load_table, table_names
 from thrum.evaluation.curves import svg
@@ -204,11 +205,13 @@ def shortened(name: str) -> str:
 
 
 def seeds(name: str) -> str:
-    """Return how many seeds each row has."""
+    """Return which seeds each row has, and how many steps the optimiser took where that was counted."""
     rows: dict[str, dict[str, None]] = {}
     for one in records(name):
         if one["seeds"]:
             told = f"seeds {', '.join(map(str, one['seeds']))}"
+            if steps := told_steps([one.get("steps", (0, 0))]):
+                told += f", {steps} steps of the optimiser each"
             rows.setdefault(told, {})[one["row"]] = None
     return listed(rows, "row")
 

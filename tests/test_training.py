@@ -90,6 +90,14 @@ def places(epochs: int, *, start: Place = (0, 0)) -> list[Place]:
     return every[every.index(start) :]
 
 
+def test_steps_of_all_trainings_are_counted() -> None:
+    with training.counting_steps() as steps:
+        fit(2)
+        fit(1)
+    fit(1)
+    assert steps.taken == 3 * BATCHES
+
+
 def test_the_loss_falls_and_the_model_ends_in_evaluation_mode() -> None:
     model, losses = fit(12)
     assert losses[-1] < 0.5 * losses[0]
@@ -111,7 +119,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert resumed_losses == losses
     assert_same(resumed, whole)
     assert seen == places(6, start=kills[-1])  # what is done is not computed again
-    assert fit(6, seen=seen, **settings)[1] == losses
+    with training.counting_steps() as steps:
+        assert fit(6, seen=seen, **settings)[1] == losses
+    assert steps.taken == 6 * BATCHES  # though none of them now
     assert seen == places(6, start=kills[-1])  # nor is anything after the end
 
 

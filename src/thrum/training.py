@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -25,6 +27,26 @@ from thrum.types import Progress
 
 Batch = TypeVar("Batch")
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class Steps:
+    """How many steps of their optimisers trainings took, all together."""
+
+    taken: int = 0
+
+
+_counted: ContextVar[Steps | None] = ContextVar("steps that are counted", default=None)
+
+
+@contextmanager
+def counting_steps() -> Iterator[Steps]:
+    """Count the optimisers' steps of every `train` in the block, those before a resumed one's kill too."""
+    token = _counted.set(Steps())
+    try:
+        yield _counted.get() or Steps()
+    finally:
+        _counted.reset(token)
 
 
 def device_of(name: str) -> torch.device:
@@ -122,13 +144,15 @@ def train(
                     f"{stage}: the loss is {value} in epoch {epoch + 1}; lower the learning rate"
                 )
             done.batches, done.total = done.batches + 1, done.total + value
+            done.steps += 1
             started = time.monotonic()
             # The state of a large network is a gigabyte: writing it may take a twentieth of the time.
             if kept and started - saved_at > checkpoint_seconds * max(1.0, saving_seconds):
                 kept.save(done)
                 saved_at = time.monotonic()
                 saving_seconds = saved_at - started
-        done = _Done([*done.losses, done.total / max(done.batches, 1)], best=done.best)
+        losses = [*done.losses, done.total / max(done.batches, 1)]
+        done = _Done(losses, steps=done.steps, best=done.best)
         if validate is not None:
             model.eval()
             done.keep_best(model, validate())
@@ -139,6 +163,8 @@ def train(
     if done.best.tensors:
         model.load_state_dict(done.best.tensors)
     model.eval()
+    if (counted := _counted.get()) is not None:
+        counted.taken += done.steps
     return done.losses
 
 
@@ -157,6 +183,7 @@ class _Done:
     losses: list[float] = field(default_factory=list)
     batches: int = 0
     total: float = 0.0  # the sum of these batches' losses
+    steps: int = 0  # of the optimiser, since the beginning
     generators: dict[str, Tensor] = field(default_factory=dict)  # after them, read from a file
     best: _Best = field(default_factory=_Best)
 
@@ -196,6 +223,7 @@ class _Checkpoint:
             "losses": done.losses,
             "batches": done.batches,
             "total": done.total,
+            "steps": done.steps,
             "best": done.best.loss if done.best.tensors else None,
             "optimizer_values": plain,
             "optimizer_groups": state["param_groups"],
@@ -229,6 +257,7 @@ class _Checkpoint:
             description["losses"],
             description.get("batches", 0),
             description.get("total", 0.0),
+            description.get("steps", 0),
             storage.under(tensors, "generator"),
             _Best(description["best"], storage.under(tensors, "best"))
             if description.get("best") is not None

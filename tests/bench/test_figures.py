@@ -92,6 +92,7 @@ def cell_of(table: Table, out: Path, seed: int, auc: float) -> tuple[Cell, Path]
             "selected": "mean",
             "id_accuracy": [["Press", "id_00", 0.5], ["Hoist", "id_00", 1.0]],
             "seconds": 30.0,
+            "steps": 1000 + seed,
         },
     )
     cell = Cell("knn", table.runs["knn"], "presses", table.sources["presses"], seed, None, out)
@@ -143,8 +144,8 @@ def test_csv_holds_every_place(filled: Filled) -> None:
     header, *lines = pages.csv_of(filled).splitlines()
     assert header == ",".join(pages.CSV_COLUMNS)
     assert len(lines) == 9
-    assert lines[0] == "small,neighbours,id_00,75.0,62.5,12.5,-12.5,0 1,,"
-    assert lines[4] == "small,autoencoder,mean,,,,,,3 of 100 epochs,autoencoder: no <room>"
+    assert lines[0] == "small,neighbours,id_00,75.0,62.5,12.5,-12.5,0 1,,1000 to 1001,"
+    assert lines[4] == "small,autoencoder,mean,,,,,,3 of 100 epochs,,autoencoder: no <room>"
 
 
 def test_markdown_shows_published_ours_and_difference(filled: Filled) -> None:
@@ -169,6 +170,16 @@ def test_the_page_is_whole_and_fetches_nothing(filled: Filled) -> None:
     assert "75.00 · −12.50" in page
     assert "no &lt;room&gt;" in page
     assert page.count("†") >= 2
+
+
+def test_a_row_says_how_many_steps_its_optimiser_took(filled: Filled) -> None:
+    assert "neighbours: 1,000 to 1,001 steps of the optimiser; seeds 0 1.\n" in (
+        pages.markdown_of(filled).replace("  \n", "\n")
+    )
+    assert '<td class="number">1,000 to 1,001</td>' in pages.html_of(filled)
+    assert pages.records_of(filled)[0]["steps"] == [1000, 1001]
+    assert figures.told_steps([(0, 0), (7, 7)]) == "7"
+    assert figures.told_steps([(0, 0)]) == ""
 
 
 def test_a_run_of_fewer_epochs_is_marked_everywhere(filled: Filled, tmp_path: Path) -> None:

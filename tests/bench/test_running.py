@@ -93,6 +93,8 @@ def test_a_cell_says_what_it_is(complete: tuple[Outcome, Told]) -> None:
     assert described["selected"] == "mse"
     assert (described["train_clips"], described["test_clips"]) == (60, 40)
     assert described["seconds"] > 0
+    assert described["steps"] % 3 == 0  # three epochs
+    assert described["steps"] > 0
     assert set(described["versions"]) == {"thrum", "torch", "numpy", "scikit-learn", "python"}
     assert "epochs = 3" in (folder / "config.toml").read_text(encoding="utf-8")
     results = read_results(folder / "results.csv")

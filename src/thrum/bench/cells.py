@@ -195,13 +195,16 @@ def read(folder: Path) -> dict[str, Any]:
 
 def train(cell: Cell, *, progress: Progress | None = None) -> Path:
     """Train and score one cell, unless it is complete; return its folder."""
+    from thrum.training import counting_steps
+
     dataset = cell.open()
     folder = cell.folder(dataset)
     if is_complete(folder):
         return folder
     started, worked = time.monotonic(), time.process_time()
     resumed = (folder / "work").exists()
-    outcome = _filling(cell.run.system)(cell, dataset, folder, progress)
+    with counting_steps() as steps:
+        outcome = _filling(cell.run.system)(cell, dataset, folder, progress)
     storage.write_text(folder / "config.toml", configs.to_toml(cell.config()))
     storage.write_json(
         folder / "cell.json",
@@ -215,6 +218,7 @@ def train(cell: Cell, *, progress: Progress | None = None) -> Path:
             **outcome,
             "train_clips": len(dataset.where(split="train")),
             "test_clips": len(dataset.where(split="test")),
+            "steps": steps.taken,
             "seconds": round(time.monotonic() - started, 1),
             "processor_seconds": round(time.process_time() - worked, 1),
             "resumed": resumed,

@@ -31,6 +31,8 @@ class Figure:
         Those that are in it.
     shortened
         In what it is less than the published experiment; empty where it is not.
+    steps
+        The optimisers' steps of a training, the fewest and the most of the seeds; 0 of none.
     errors
         Why seeds are missing.
     """
@@ -44,6 +46,7 @@ class Figure:
     deviation: float | None = None
     seeds: tuple[int, ...] = ()
     shortened: str = ""
+    steps: tuple[int, int] = (0, 0)
     errors: tuple[str, ...] = ()
 
     @property
@@ -122,6 +125,10 @@ class Filled:
         """Return in what `run` is less than the published experiment."""
         return next((one.shortened for one in self._made_by(row, run)), "")
 
+    def steps_of(self, row: Row, run: str) -> str:
+        """Return the optimisers' steps of a training of `run`; empty where nothing is trained."""
+        return told_steps(one.steps for one in self._made_by(row, run))
+
     def _made_by(self, row: Row, run: str) -> list[Figure]:
         sources = self.table.sources_of(run)
         return [one for one in self.of(row) if not one.source or one.source in sources]
@@ -135,6 +142,15 @@ class Filled:
     def errors(self) -> list[str]:
         """What is missing and why, each reason once."""
         return list(dict.fromkeys(error for one in self.figures for error in one.errors))
+
+
+def told_steps(found: Iterable[tuple[int, int]]) -> str:
+    """Return the fewest and the most optimisers' steps, as text; empty where nothing is trained."""
+    pairs = [pair for pair in found if pair[1]]
+    if not pairs:
+        return ""
+    fewest, most = min(low for low, _ in pairs), max(high for _, high in pairs)
+    return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
 
 
 def fill(table: Table, outcome: Outcome, *, command: str = "") -> Filled:
@@ -174,8 +190,10 @@ def _figure(
         return Figure(**told)
     by_seed: dict[int, list[float]] = {}
     unknown: list[str] = []
+    steps: list[int] = []
     for cell, own in read.items():
         if (cell.run_name, cell.source_name) in wanted:
+            steps.append(own.steps)
             value = mean_of(column, own.values(column, row.method))
             unknown += _unknown(cell, own, row, column) if value is None else []
             by_seed.setdefault(cell.seed, []).extend([] if value is None else [value])
@@ -193,6 +211,7 @@ def _figure(
         deviation=statistics.pstdev(ours.values()) if len(ours) > 1 else None,
         seeds=tuple(ours),
         shortened=_shortened([table.runs[name].shortened for name, _ in wanted if name], epochs),
+        steps=(min(steps, default=0), max(steps, default=0)),
         errors=(*dict.fromkeys(unknown), *broken),
     )
 

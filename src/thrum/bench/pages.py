@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thrum import storage
-from thrum.bench.figures import Figure, Filled
+from thrum.bench.figures import Figure, Filled, told_steps
 from thrum.bench.tables import Row
 from thrum.evaluation.curves import svg
 from thrum.evaluation.pages import environment
@@ -24,6 +24,7 @@ CSV_COLUMNS = (
     "difference",
     "seeds",
     "shortened",
+    "steps",
     "errors",
 )
 SHORTENED = "†"
@@ -60,6 +61,7 @@ def csv_of(filled: Filled) -> str:
                 one.difference,
                 " ".join(map(str, one.seeds)),
                 one.shortened,
+                told_steps([one.steps]).replace(",", ""),
                 "; ".join(one.errors),
             ]
             for one in filled.figures
@@ -83,6 +85,7 @@ def records_of(filled: Filled) -> list[dict[str, Any]]:
             "seeds": list(one.seeds),
             "command": filled.command,
             "shortened": one.shortened,
+            "steps": list(one.steps),
             "errors": list(one.errors),
         }
         for one in filled.figures
@@ -153,6 +156,8 @@ def notes_of(filled: Filled) -> list[str]:
         told = [row.note] if row.note else []
         shortened = dict.fromkeys(one.shortened for one in figures if one.shortened)
         told += [f"{SHORTENED} shortened: {text}" for text in shortened]
+        if steps := told_steps(one.steps for one in figures):
+            told.append(f"{steps} steps of the optimiser")
         if seeds:
             told.append(f"seeds {', '.join(' '.join(map(str, own)) for own in seeds)}")
         if told:

@@ -41,6 +41,11 @@ class CellScores:
         return float(self.described["seconds"])
 
     @property
+    def steps(self) -> int:
+        """The optimisers' steps of its training; 0 of none, and where an earlier version did not count."""
+        return int(self.described.get("steps", 0))
+
+    @property
     def machine_keys(self) -> list[MachineKey]:
         """The machine IDs that were scored."""
         return [(machine, machine_id) for machine, machine_id in self.described["machines"]]
