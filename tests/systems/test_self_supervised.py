@@ -313,6 +313,35 @@ def test_saved_and_loaded_it_scores_to_the_bit(
     assert same(loaded.score(test), fitted.score(test))
 
 
+def test_a_classifier_a_machine_type_is_that_of_the_type_alone(
+    sound: Dataset, tmp_path: Path
+) -> None:
+    """Twice three machines as two types: each is told from its sisters, whatever the other type is."""
+    types = [
+        replace(clip, machine=machine, machine_id=clip.machine)
+        for machine in ("fan", "pump")
+        for clip in sound
+    ]
+    both = replace(sound, clips=tuple(types))
+    system = fit(both, replace(QUICK, per_machine_type=True))
+    names = tuple(sorted({clip.machine for clip in sound}))
+    keys = [own.keys for own in system.classifiers_]
+    assert keys == [tuple((machine, name) for name in names) for machine in ("fan", "pump")]
+    test = both.where(split="test")
+    scores = system.score(test)
+    fans = [clip for clip in test if clip.machine == "fan"]
+    alone = fit(replace(both, clips=tuple(clip for clip in types if clip.machine == "fan")))
+    for method, column in alone.score(fans).columns.items():
+        np.testing.assert_array_equal(scores.columns[method][: len(fans)], column)
+    assert not same(fit(both).score(test), scores)
+    system.save(tmp_path)
+    assert same(load_system(tmp_path, device="cpu").score(test), scores)
+    single = [clip for clip in types if (clip.machine, clip.machine_id) != ("pump", names[0])]
+    single = [clip for clip in single if (clip.machine, clip.machine_id) != ("pump", names[1])]
+    with pytest.raises(DataError, match=f"got pump/{names[2]}: .* or set per_machine_type=false"):
+        fit(replace(both, clips=tuple(single)), replace(QUICK, per_machine_type=True))
+
+
 def test_the_seed_decides_everything(fitted: SelfSupervised, sound: Dataset) -> None:
     test = sound.where(split="test")
     assert same(fit(sound).score(test), fitted.score(test))
@@ -397,8 +426,9 @@ def test_development_and_additional_training_data_are_learnt_together(challenge:
         "section_01",
         "section_03",
     ]
-    assert system.sizes_.attributes == 2
-    assert fit(challenge, replace(QUICK, epochs=1, auxiliary=False)).sizes_.attributes == 0
+    assert system.classifiers_[0].sizes.attributes == 2
+    without = fit(challenge, replace(QUICK, epochs=1, auxiliary=False))
+    assert without.classifiers_[0].sizes.attributes == 0
 
 
 def test_the_maps_show_every_clip_before_and_after(fitted: SelfSupervised, sound: Dataset) -> None:
@@ -414,8 +444,8 @@ def test_rows_of_features_are_log_mel_alone_and_it_is_said(
     with caplog.at_level(logging.WARNING):
         system = fit(arrays)
     assert "tgram left out" in caplog.text
-    assert system.sizes_.features == ("logmel",)
-    assert system.sizes_.bands == machines.DIMENSIONS
+    assert system.classifiers_[0].sizes.features == ("logmel",)
+    assert system.classifiers_[0].sizes.bands == machines.DIMENSIONS
     assert np.isfinite(system.score(arrays.where(split="test")).columns["distance"]).all()
     with pytest.raises(DataError, match="wants recordings"):
         fit(arrays, replace(QUICK, features=("tgram",)))
@@ -458,7 +488,7 @@ def test_any_features_side_by_side(
     system = fit(sound, config, folder=tmp_path / "work")
     test = sound.where(split="test")
     scores = system.score(test)
-    assert system.network_.standardise.num_features == 128 * len(features)
+    assert system.classifiers_[0].network.standardise.num_features == 128 * len(features)
     system.save(tmp_path)
     assert same(load_system(tmp_path, device="cpu").score(test), scores)
 

@@ -58,6 +58,10 @@ class Config:
         through it.
     auxiliary
         Also classify the value of each attribute of each clip (eq. 5); clips without any do not take part.
+    per_machine_type
+        One classifier a machine type instead of one of all sections. The paper counts attributes by machine
+        type and says no more. The default is one of all: a section is then told from other machines too,
+        and a type with one section can be learnt. Ours.
     score
         What the system acts on: the ``posterior`` (eq. 6) or the ``distance`` (eq. 7). Both are computed.
     neighbours
@@ -82,6 +86,7 @@ class Config:
     fine_tuned: bool = False
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     auxiliary: bool = True
+    per_machine_type: bool = False
     score: Literal["posterior", "distance"] = "distance"
     neighbours: int = 1
     triplet_margin: float | None = None

@@ -151,6 +151,7 @@ def fit_network(
     seed: int,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    stage: str = "training the section classifier",
 ) -> list[float]:
     """Train a network, on the device that it and its inputs are on; return the loss of each epoch.
 
@@ -193,5 +194,5 @@ def fit_network(
         checkpoint=checkpoint,
         fingerprint=f"{inputs.fingerprint} {trained} {seed}" if checkpoint else "",
         progress=progress,
-        stage="training the section classifier",
+        stage=stage,
     )

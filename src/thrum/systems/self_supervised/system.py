@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -14,17 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thrum import config as configs
 from thrum import storage
 from thrum.errors import DataError, NotFittedError
 from thrum.evaluation.report import EmbeddingMaps
 from thrum.systems.base import System
 from thrum.systems.confirmed import Confirmed
+from thrum.systems.self_supervised.classifier import Classifier, groups_of
 from thrum.systems.self_supervised.config import Config
 from thrum.systems.self_supervised.fine_tuning import fine_tune
-from thrum.systems.self_supervised.fitting import AttributeValues, fit_network
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
-from thrum.systems.self_supervised.network import SectionClassifier, Sizes
 from thrum.systems.self_supervised.scoring import distance_scores, posterior_scores
 from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features
 from thrum.training import device_of
@@ -36,9 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 class SelfSupervised(System):
-    """A classifier of all machines' sections, whose posterior or embedding tells what is unlike its own.
+    """A classifier of sections, whose posterior or embedding tells what is unlike its own.
 
-    The scores offered are ``posterior`` (eq. 6) and ``distance`` (eq. 7); `Config.score` selects.
+    It is of all machines' sections, or there is one for those of each machine type. The scores offered are
+    ``posterior`` (eq. 6) and ``distance`` (eq. 7); `Config.score` selects.
     """
 
     name = "self-supervised"
@@ -49,12 +47,15 @@ class SelfSupervised(System):
     def fit(self, clips: Iterable[Clip]) -> Self:
         """Train the classifier, and keep each section's embeddings to measure distances to."""
         groups = group_by_machine(clips)
-        if len(groups) < 2:
-            known = ", ".join("/".join(key) for key in groups) or "none"
-            raise DataError(
-                f"self-supervised classification tells machine IDs apart, so it wants two of them "
-                f"at least, got {known}: train with other machines' normal clips beside"
-            )
+        parts = groups_of(list(groups), per_machine_type=self.config.per_machine_type)
+        for name, keys in parts.items() or {"": ()}.items():
+            if len(keys) < 2:
+                known = ", ".join("/".join(key) for key in keys) or "none"
+                instead = ", or set per_machine_type=false" if name else ""
+                raise DataError(
+                    f"self-supervised classification tells machine IDs apart, so it wants two of them "
+                    f"at least, got {known}: train with other machines' normal clips beside{instead}"
+                )
         ordered = [clip for own in groups.values() for clip in own]
         noises = sorted({clip.attributes["snr"] for clip in ordered if "snr" in clip.attributes})
         if len(noises) > 1:  # of MIMII: each machine once a folder
@@ -63,37 +64,26 @@ class SelfSupervised(System):
                 "classifier learns the noise, which tells these machines apart",
                 ", ".join(noises),
             )
-        sections = np.repeat(np.arange(len(groups)), [len(own) for own in groups.values()])
         features = self._possible_features(ordered)
         self.wav2vec2_ = self._pretrained(ordered) if "wav2vec2" in features else None
-        with self._inputs(ordered, features) as inputs:
-            attributes = AttributeValues.of(ordered)
-            if self.config.auxiliary and max(attributes.sizes, default=0) < 2:
-                _log.warning("no attribute varies: training goes without the auxiliary loss")
-            self.sizes_ = Sizes(
-                features,
-                inputs.bands,
-                self.wav2vec2_.embedding_size if self.wav2vec2_ else 0,
-                len(groups),
-                sum(attributes.sizes) if self.config.auxiliary else 0,
-            )
-            torch.manual_seed(self.seed)
-            network = SectionClassifier(self.sizes_, self.config).to(inputs.device)
-            self.losses_ = fit_network(
-                network,
-                inputs,
-                sections,
-                attributes,
-                self.config,
-                seed=self.seed,
-                checkpoint=self.folder and self.folder / "training.safetensors",
-                progress=self.progress,
-            )
-            self.network_ = network
-            embeddings, _ = self._embedded(inputs)
-        self.embeddings_: dict[MachineKey, NDArray[np.float32]] = {
-            key: embeddings[sections == number] for number, key in enumerate(groups)
-        }
+        self.classifiers_: list[Classifier] = []
+        self.embeddings_: dict[MachineKey, NDArray[np.float32]] = {}
+        for name, keys in parts.items():
+            own = [clip for key in keys for clip in groups[key]]
+            with self._inputs(own, features) as inputs:
+                classifier = Classifier.fit(
+                    inputs,
+                    self.config,
+                    wav2vec2=self.wav2vec2_.embedding_size if self.wav2vec2_ else 0,
+                    seed=self.seed,
+                    name=name,
+                    folder=self.folder,
+                    progress=self.progress,
+                )
+                embeddings, _ = classifier.embedded(inputs)
+            self.classifiers_.append(classifier)
+            for key, rows in rows_by_machine(own).items():
+                self.embeddings_[key] = embeddings[rows]
         return self
 
     def score(self, clips: Iterable[Clip]) -> Scores:
@@ -101,15 +91,13 @@ class SelfSupervised(System):
         clips = list(clips)
         self._require_learnt(clips)
         columns = {method: np.zeros(len(clips)) for method in ("posterior", "distance")}
-        if clips:
-            with self._inputs(clips, self.sizes_.features) as inputs:
-                embeddings, logits = self._embedded(inputs)
-            for key, rows in rows_by_machine(clips).items():
-                section = self.machine_keys.index(key)
-                columns["posterior"][rows] = posterior_scores(logits[rows], section)
-                columns["distance"][rows] = distance_scores(
-                    self.embeddings_[key], embeddings[rows], neighbours=self.config.neighbours
-                )
+        for key, rows in rows_by_machine(clips).items():
+            embeddings, logits = self._embedded(key, [clips[row] for row in rows])
+            section = self._classifier(key).keys.index(key)
+            columns["posterior"][rows] = posterior_scores(logits, section)
+            columns["distance"][rows] = distance_scores(
+                self.embeddings_[key], embeddings, neighbours=self.config.neighbours
+            )
         return Scores(clips, columns, self.config.score)
 
     def calibrate(self, clips: Iterable[Clip]) -> Self:
@@ -117,9 +105,8 @@ class SelfSupervised(System):
         clips = list(clips)
         super().calibrate(clips)
         if self.refits and clips:
-            embeddings = self._embeddings(clips)
             self.confirmed_ = {
-                key: Confirmed.held_back(embeddings[rows])
+                key: Confirmed.held_back(self._embedded(key, [clips[row] for row in rows])[0])
                 for key, rows in rows_by_machine(clips).items()
             }
         return self
@@ -137,7 +124,7 @@ class SelfSupervised(System):
         confirmed = self._confirmed().get(key)
         if not self.refits or confirmed is None:
             return super().adapted(key, dropped=dropped, added=added)
-        new = [self._embeddings(added)] if added else []
+        new = [self._embedded(key, added)[0]] if added else []
         reference, confirmed = confirmed.changed(self.embeddings_[key], dropped=dropped, added=new)
         own = confirmed
 
@@ -153,16 +140,19 @@ class SelfSupervised(System):
         """Return clips as their mean log-mel spectrum and as the classifier sees them (figure 2)."""
         clips = list(clips)
         self._require_learnt(clips)
-        with self._inputs(clips, self.sizes_.features) as inputs:
-            stages = {
-                "mean log-mel spectrum": inputs.mean_levels(),
-                f"embedding of {' + '.join(self.sizes_.features)}": self._embedded(inputs)[0],
-            }
-        return EmbeddingMaps(clips, stages)
+        features = self.classifiers_[0].sizes.features
+        with self._inputs(clips, features) as inputs:
+            levels = inputs.mean_levels()
+        size = self.classifiers_[0].network.tdnn.embedding_size
+        embeddings = np.zeros((len(clips), size), np.float32)
+        for key, rows in rows_by_machine(clips).items():
+            embeddings[rows] = self._embedded(key, [clips[row] for row in rows])[0]
+        told = f"embedding of {' + '.join(features)}"
+        return EmbeddingMaps(clips, {"mean log-mel spectrum": levels, told: embeddings})
 
     @property
     def machine_keys(self) -> list[MachineKey]:
-        """The sections that were learnt, sorted: the order of the classes."""
+        """The sections that were learnt, sorted."""
         if not hasattr(self, "embeddings_"):
             raise NotFittedError("SelfSupervised was asked for scores before fit")
         return sorted(self.embeddings_)
@@ -177,25 +167,38 @@ class SelfSupervised(System):
     def load(cls, folder: Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote."""
         system = super().load(folder, device=device)
-        if system.sizes_.wav2vec2:
+        if system.classifiers_[0].sizes.wav2vec2:
             system.wav2vec2_ = Wav2Vec2Features.load(folder / "wav2vec2")
         return system
 
     def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         keys = self.machine_keys
-        tensors = {f"network.{key}": value for key, value in self.network_.state_dict().items()}
+        tensors = {
+            f"{number}.network.{name}": value
+            for number, classifier in enumerate(self.classifiers_)
+            for name, value in classifier.network.state_dict().items()
+        }
         for number, key in enumerate(keys):
             tensors[f"embeddings.{number}"] = torch.from_numpy(self.embeddings_[key])
             if key in self._confirmed():
                 own = self._confirmed()[key].tensors()
                 tensors |= {f"confirmed.{number}.{name}": value for name, value in own.items()}
-        return tensors, {"keys": [list(key) for key in keys], "sizes": asdict(self.sizes_)}
+        classifiers = [classifier.described() for classifier in self.classifiers_]
+        return tensors, {"keys": [list(key) for key in keys], "classifiers": classifiers}
 
     def _restore(self, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
-        self.sizes_ = configs.from_mapping(Sizes, described["sizes"], where="sizes")
-        network = SectionClassifier(self.sizes_, self.config)
-        network.load_state_dict(storage.under(tensors, "network"))
-        self.network_ = network.eval().to(device_of(self.device))
+        device = device_of(self.device)
+        # Versions before `per_machine_type` kept one classifier, under these names.
+        several = described.get("classifiers")
+        self.classifiers_ = [
+            Classifier.restored(
+                storage.under(tensors, f"{number}.network" if several else "network"),
+                own,
+                self.config,
+                device=device,
+            )
+            for number, own in enumerate(several or [described])
+        ]
         self.embeddings_ = {
             (machine, machine_id): tensors[f"embeddings.{number}"].numpy()
             for number, (machine, machine_id) in enumerate(described["keys"])
@@ -210,9 +213,16 @@ class SelfSupervised(System):
     def _confirmed(self) -> dict[MachineKey, Confirmed]:
         return getattr(self, "confirmed_", {})
 
-    def _embeddings(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
-        with self._inputs(clips, self.sizes_.features) as inputs:
-            return self._embedded(inputs)[0]
+    def _classifier(self, key: MachineKey) -> Classifier:
+        return next(own for own in self.classifiers_ if key in own.keys)
+
+    def _embedded(
+        self, key: MachineKey, clips: Sequence[Clip]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the embeddings (N, E) of clips of a section, and their logits (N, K)."""
+        classifier = self._classifier(key)
+        with self._inputs(clips, classifier.sizes.features) as inputs:
+            return classifier.embedded(inputs)
 
     def _pretrained(self, clips: Sequence[Clip]) -> Wav2Vec2Features:
         """Return wav2vec 2.0 as it is stored, or fine-tuned on the training clips."""
@@ -257,16 +267,3 @@ class SelfSupervised(System):
                 device=device_of(self.device),
                 progress=self.progress,
             )
-
-    @torch.inference_mode()
-    def _embedded(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the embeddings (N, E) of whole clips, and their logits (N, K)."""
-        embeddings = np.zeros((len(inputs.clips), self.network_.tdnn.embedding_size), np.float32)
-        logits = np.zeros((len(inputs.clips), self.sizes_.sections), np.float32)
-        for row, length in enumerate(
-            inputs.lengths.tolist()
-        ):  # one by one: no clip touches another
-            embedded = self.network_(inputs.batch([row], [0], length))
-            embeddings[row] = embedded.cpu().numpy()[0]
-            logits[row] = self.network_.logits(embedded)[0].cpu().numpy()[0]
-        return embeddings, logits
