@@ -9,9 +9,11 @@ from pathlib import Path
 from thrum.service.inputs.folder import Folder
 from thrum.service.running import Service
 from thrum.service.store import views
+from thrum.service.web.guard import App
 
 MACHINE = "machine0/id_00"
 MakeService = Callable[..., Service]
+MakeDashboard = Callable[[Service], App]
 Sounds = Callable[[str], list[Path]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from thrum.datasets.taking import takings_of, write_takings
 from thrum.monitoring.opening import prepare_monitors
 from thrum.service.config import InputSettings, MachineSettings, ServiceSettings, Settings
 from thrum.service.running import Service
+from thrum.service.web import application
+from thrum.service.web.guard import App
 from thrum.systems import create_system
-from watched import MACHINE, MakeService
+from watched import MACHINE, MakeDashboard, MakeService
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +72,24 @@ def make_service(settings: Settings) -> Iterator[MakeService]:
     for service in made:
         if not service.ended.is_set():
             service.stop()
+
+
+@pytest.fixture
+def make_dashboard() -> Iterator[MakeDashboard]:
+    """Applications with pages; NiceGUI has those of one service, so that one is let go before the next."""
+    from nicegui import Client, app
+
+    def make(service: Service) -> App:
+        for path in set(Client.page_routes.values()):
+            app.remove_route(path)
+        Client.page_routes.clear()
+        app.user_middleware.clear()
+        app.middleware_stack = None
+        return application.create(service)
+
+    with warnings.catch_warnings():  # as thrum.service.serving says
+        warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
+        yield make
 
 
 @pytest.fixture

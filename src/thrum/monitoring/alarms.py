@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from thrum import config as configs
 from thrum.errors import ConfigError
+from thrum.monitoring.sentences import Sentence
 
 Rule = Literal["stream", "x of y", "clip"]
 
@@ -285,26 +286,17 @@ def rule_of(settings: AlarmSettings) -> AlarmRule:
     return WithinLast(*_of(settings), settings.between_false_alarms)
 
 
-def promise(settings: AlarmSettings, clips: int) -> str:
+def promise(settings: AlarmSettings, clips: int) -> Sentence:
     """Return in words what the settings promise with so many normal clips, or why they can raise no alarm."""
     asked = settings.between_false_alarms
     if settings.tail:
-        return (
-            f"one false alarm in {asked:,.0f} clips, if scores go on as a Pareto tail beyond the {clips} "
-            f"normal clips: an assumption, not a promise"
-        )
+        return Sentence("assumption", asked=asked, clips=clips)
     if settings.rule != "stream" and highest_level(*_of(settings), asked, clips) == 0:
-        best = 1 / _begins(*_of(settings), 1, clips) if clips else 0.0
-        can = f"at best one false alarm in {best:,.0f} clips" if clips else "nothing"
-        return (
-            f"{clips} normal clips can promise {can} by this rule, one in {asked:,.0f} was asked for: it "
-            f"will raise no alarm. Add confirmed normal clips, ask for less, or take the rule 'stream', "
-            f"which adds up what several clips say"
-        )
-    return (
-        f"at most one false alarm in {asked:,.0f} clips on average, as long as normal sound stays as the "
-        f"{clips} normal clips have it"
-    )
+        if not clips:
+            return Sentence("none", asked=asked, clips=clips)
+        best = 1 / _begins(*_of(settings), 1, clips)
+        return Sentence("too_few", asked=asked, clips=clips, best=best)
+    return Sentence("promise", asked=asked, clips=clips)
 
 
 def _of(settings: AlarmSettings) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from thrum.monitoring.detail import ENVELOPE_HZ, SPECTRUM_HZ
 from thrum.monitoring.occlusion import band_powers, edges_hz
+from thrum.monitoring.sentences import Sentence
 
 LEAST_DB = 2.0
 """A band that differs by less is not named."""
@@ -39,7 +40,7 @@ class Difference:
     """
 
     kind: Literal["level", "band", "tone", "impulses"]
-    words: str
+    words: Sentence
     values: dict[str, Any]
 
 
@@ -79,10 +80,12 @@ def _level(level_db: float, normal: Normal) -> list[Difference]:
     if low - LEAST_DB <= level_db <= high + LEAST_DB:
         return []
     beyond = level_db - (high if level_db > high else low)
-    word = "louder" if beyond > 0 else "quieter"
-    words = (
-        f"{abs(beyond):.0f} dB {word} than the {'loudest' if beyond > 0 else 'quietest'} normal clips "
-        f"({level_db:.0f} dB against {low:.0f} to {high:.0f} dB)"
+    words = Sentence(
+        "louder" if beyond > 0 else "quieter",
+        db=abs(float(beyond)),
+        level=level_db,
+        low=float(low),
+        high=float(high),
     )
     return [Difference("level", words, {"db": round(float(beyond), 1)})]
 
@@ -105,9 +108,11 @@ def _bands(spectrum: Values, normal: Normal) -> list[Difference]:
         while last + 1 < len(own) and out[last + 1] and differs[last + 1] * differs[band] > 0:
             last += 1
         most = float(differs[band : last + 1][np.abs(differs[band : last + 1]).argmax()])
-        word = "louder" if most > 0 else "quieter"
-        words = (
-            f"{_hz(hz[band])} to {_hz(hz[last + 1])}: up to {abs(most):.0f} dB {word} than usual"
+        words = Sentence(
+            "band_louder" if most > 0 else "band_quieter",
+            low=_hz(hz[band]),
+            high=_hz(hz[last + 1]),
+            db=abs(most),
         )
         values = {"low_hz": float(hz[band]), "high_hz": float(hz[last + 1]), "db": round(most, 1)}
         found.append(Difference("band", words, values))
@@ -134,8 +139,8 @@ def _tones(spectrum: Values, normal: Normal) -> list[Difference]:
         (usual >= TONE_DB) & (_widened(own[None])[0] < NO_TONE_DB) & _peaks(usual)
     )
     return [
-        *_named(new, own, "new tone"),
-        *_named(gone, usual, "missing tone"),
+        *_named(new, own, "new"),
+        *_named(gone, usual, "missing"),
     ]
 
 
@@ -159,7 +164,9 @@ def _peaks(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return peaks
 
 
-def _named(lines: NDArray[np.intp], strength: NDArray[np.float64], kind: str) -> list[Difference]:
+def _named(
+    lines: NDArray[np.intp], strength: NDArray[np.float64], kind: Literal["new", "missing"]
+) -> list[Difference]:
     """Name tones, those that are whole multiples of one as its harmonics."""
     left = [int(line) for line in lines]
     found: list[Difference] = []
@@ -178,10 +185,11 @@ def _named(lines: NDArray[np.intp], strength: NDArray[np.float64], kind: str) ->
         left = [line for line in left if line not in multiples]
         db = float(max(strength[line] for line in multiples))
         more = sorted(set(multiples.values()) - {1})
-        words = f"{kind} at {hz:.0f} Hz, {db:.0f} dB above what is around it"
         if more:
-            words += f", with its harmonics {', '.join(map(str, more))}"
-        values = {"hz": hz, "db": round(db, 1), "harmonics": more, "new": kind == "new tone"}
+            words = Sentence(f"{kind}_tones", hz=hz, db=db, harmonics=", ".join(map(str, more)))
+        else:
+            words = Sentence(f"{kind}_tone", hz=hz, db=db)
+        values = {"hz": hz, "db": round(db, 1), "harmonics": more, "new": kind == "new"}
         found.append(Difference("tone", words, values))
     return sorted(found, key=lambda each: -each.values["db"])[:TONES_NAMED]
 
@@ -204,9 +212,12 @@ def _impulses(envelope: Values, normal: Normal) -> list[Difference]:
 
     best = max(places, key=lambda place: (round(together(int(place)), 3), -place))
     rate = float(ENVELOPE_HZ[best])
-    words = (
-        f"knocks {rate:.1f} times a second ({60 * rate:.0f} a minute): {100 * own[best]:.0f} % of the "
-        f"envelope above 1 kHz, normal clips {100 * highest[best]:.0f} % at the most"
+    words = Sentence(
+        "knocks",
+        hz=rate,
+        a_minute=60 * rate,
+        share=100 * float(own[best]),
+        normal=100 * float(highest[best]),
     )
     values = {"hz": rate, "share": round(float(own[best]), 3)}
     return [Difference("impulses", words, values)]

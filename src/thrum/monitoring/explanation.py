@@ -16,6 +16,7 @@ from thrum.monitoring.differences import Difference, Normal, differences
 from thrum.monitoring.heard import RATE, Heard, hear
 from thrum.monitoring.judgement import Judgement
 from thrum.monitoring.occlusion import Relevance, occluded_features, occluded_sound
+from thrum.monitoring.sentences import Sentence
 from thrum.types import Clip
 
 if TYPE_CHECKING:
@@ -50,22 +51,23 @@ class Explanation:
     relevance: Relevance
     nearest: Known
     different: tuple[Difference, ...]
-    promise: str
+    promise: Sentence
 
     @property
-    def place(self) -> str:
+    def place(self) -> Sentence:
         """The strongest patch in words."""
         time, band = self.relevance.strongest
-        seconds, hz = self.relevance.seconds, self.relevance.hz
+        seconds, hz = self.relevance.seconds.tolist(), self.relevance.hz.tolist()
         steady = self.relevance.steady_band
         if steady is not None and self.judgement.clip.row is None:
-            return f"{hz[steady]:.0f} to {hz[steady + 1]:.0f} Hz, all the time"
-        if self.judgement.clip.row is not None:
-            return (
-                f"frames {seconds[time]:.0f} to {seconds[time + 1]:.0f}, dimensions {hz[band]:.0f} to "
-                f"{hz[band + 1]:.0f}"
-            )
-        return f"{seconds[time]:.1f} to {seconds[time + 1]:.1f} s, {hz[band]:.0f} to {hz[band + 1]:.0f} Hz"
+            return Sentence("all_the_time", low=hz[steady], high=hz[steady + 1])
+        return Sentence(
+            "a_moment" if self.judgement.clip.row is None else "frames",
+            begin=seconds[time],
+            end=seconds[time + 1],
+            low=hz[band],
+            high=hz[band + 1],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""

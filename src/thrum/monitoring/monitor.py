@@ -21,6 +21,7 @@ from thrum.monitoring.conformal import p_values, tail_p_values
 from thrum.monitoring.heard import SILENT_DB, Heard, hear
 from thrum.monitoring.history import History
 from thrum.monitoring.judgement import Judgement, Judgements, State
+from thrum.monitoring.sentences import Sentence
 from thrum.monitoring.states import OFF, SILENT, UNKNOWN
 from thrum.monitoring.stream import Stream
 from thrum.systems.base import System
@@ -85,7 +86,7 @@ class Monitor:
         return "/".join(self.key)
 
     @property
-    def promises(self) -> dict[str, str]:
+    def promises(self) -> dict[str, Sentence]:
         """What the alarm settings promise in each operating state, in words."""
         return {
             state: promise(self.alarms, len(scores))
@@ -206,17 +207,14 @@ class Monitor:
             place = known[row]
             if operating[row] == SILENT:
                 level = heard[row].level_db
-                notes.append(
-                    f"no sound: {level:.0f} dB against full scale, a microphone that is on hears more than "
-                    f"{SILENT_DB:.0f} dB; is it connected?"
-                )
+                notes.append(Sentence("no_sound", level=level, least=SILENT_DB))
                 judged.append(Judgement(clip, None, None, SILENT, SILENT, notes=tuple(notes)))
                 continue
             among = nearest.nearest(heard[row]) if nearest else next(iter(calibration))
             if place is not None:
                 state, own = self.baseline.clips[place].state, float(self.baseline.left_out[place])
                 p = self._p_of_known(calibration[state], own, self.baseline.clips[place].calibrates)
-                notes.append("one of the normal clips that it knows: scored as if it did not")
+                notes.append(Sentence("known_clip"))
                 word: State = "suspicious" if p <= self.alarms.suspicious else "well"
                 judged.append(Judgement(clip, own, p, word, state, notes=tuple(notes)))
                 continue
@@ -229,10 +227,7 @@ class Monitor:
             word = "suspicious" if p <= self.alarms.suspicious else "well"
             if state == UNKNOWN:
                 word = UNKNOWN
-                notes.append(
-                    "unlike any sound that it knows: a state never heard, or a fault that changes all of the "
-                    "sound; listen to it"
-                )
+                notes.append(Sentence("unlike"))
             elif verdict.alarm:
                 word = "alarm"
             judged.append(
@@ -259,19 +254,14 @@ class Monitor:
     def _known(self, clip: Clip) -> int | None:
         return self.baseline.place(content_of(clip)) if self.baseline.clips else None
 
-    def _notes(self, clip: Clip, heard: Heard) -> list[str]:
+    def _notes(self, clip: Clip, heard: Heard) -> list[Sentence]:
         notes = []
         named, own = _named(clip.path), self.key[1].casefold()
         if clip.row is None and named and own not in named and _ID.fullmatch(own):
-            notes.append(
-                f"its name says {', '.join(sorted(named))}, this monitor is of {self.name}"
-            )
+            notes.append(Sentence("other_name", named=", ".join(sorted(named)), own=self.name))
         taking = self.takings.get(self.name)
         if taking and heard.seconds is not None and heard.seconds < SHORT * taking.seconds:
-            notes.append(
-                f"{heard.seconds:.1f} s long, those learnt have {taking.seconds:g} s: its score may be "
-                f"higher for that alone"
-            )
+            notes.append(Sentence("short", seconds=heard.seconds, learnt=taking.seconds))
         return notes
 
     def _one(self, sound: str | Path | Clip, at_seconds: float | None) -> Clip:

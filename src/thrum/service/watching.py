@@ -13,6 +13,7 @@ from thrum import config as configs
 from thrum.datasets.taking import Taking
 from thrum.errors import StorageError
 from thrum.monitoring import Judgement, Monitor, Stream, open_monitor
+from thrum.monitoring.sentences import Sentence
 from thrum.monitoring.states import SILENT, UNKNOWN
 from thrum.service.config import MachineSettings
 from thrum.service.health import DEAF
@@ -111,7 +112,7 @@ class Watched:
             name=f"clip {clip['id']}",
         )
         if clip["health"] in DEAF:
-            note = f"the input {clip['input']} is {clip['health']}: nothing is known of the machine"
+            note = Sentence("deaf", name=clip["input"], health=clip["health"])
             return Judgement(sound, None, None, SILENT, SILENT, notes=(note,))
         judged = self.monitor.judge(sound, stream=self.stream)
         if judged.refused:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from thrum.monitoring.judgement import Judgement
+from thrum.monitoring.sentences import coded
 from thrum.service.rules import Standing
 from thrum.service.store.schema import acknowledgements, alarms, clips, judgements, machines, states
 
@@ -112,7 +113,7 @@ def add_judgement(
             operating=judgement.operating,
             among=judgement.among,
             drift=judgement.drift,
-            notes=json.dumps(judgement.notes),
+            notes=json.dumps([coded(note) for note in judgement.notes]),
         )
     )
     connection.execute(update(clips).where(clips.c.id == clip["id"]).values(status="judged"))

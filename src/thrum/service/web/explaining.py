@@ -9,6 +9,7 @@ from typing import Any
 from thrum import storage
 from thrum.errors import ThrumError
 from thrum.monitoring import page
+from thrum.monitoring.sentences import coded
 from thrum.service.running import Service
 from thrum.service.store import views
 from thrum.types import Clip
@@ -29,7 +30,7 @@ def known(service: Service, number: int) -> dict[str, Any] | None:
         told: dict[str, Any] = storage.read_json(path)
     except ThrumError:
         return None
-    return told
+    return told if "said" in told else None  # an earlier version kept it in English alone
 
 
 def explain(service: Service, number: int) -> dict[str, Any] | str:
@@ -41,7 +42,7 @@ def explain(service: Service, number: int) -> dict[str, Any] | str:
         with service.database.reading() as connection:
             row = views.clip(connection, number)
         if row is None or row["path"] is None or row["machine"] not in service.watched:
-            return "the audio of this clip is no longer kept"
+            return "no_audio"
         monitor = service.watched[row["machine"]].monitor
         path = service.audio / row["path"]
         try:
@@ -54,7 +55,7 @@ def explain(service: Service, number: int) -> dict[str, Any] | str:
         near = found.nearest
         told = {
             **found.to_json(),
-            "place": found.place,
+            "said": [coded(found.place), *(coded(each.words) for each in found.different)],
             "patches": page.patches(found),
             "picture": pictures[0]["address"],
             "normal_picture": pictures[1]["address"] if len(pictures) > 1 else "",

@@ -1,11 +1,18 @@
-"""The words of the dashboard in English, German and Japanese; ``words.toml`` holds them."""
+"""The words of the dashboard in English, German and Japanese; ``words.toml`` holds them.
+
+What a monitor says in sentences is English already: ``sentences.toml`` has the same in the other languages.
+"""
 
 from __future__ import annotations
 
+import string
 import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from thrum.monitoring.sentences import Sentence
 
 LANGUAGES = ("en", "de", "ja")
 Say = Callable[..., str]
@@ -15,6 +22,36 @@ Say = Callable[..., str]
 def table() -> dict[str, dict[str, str]]:
     """Return all words, by language and key."""
     return tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def sentences() -> dict[str, dict[str, str]]:
+    """Return the sentences of a monitor, by language and key."""
+    path = Path(__file__).parent / "sentences.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def translated(language: str, text: str) -> str:
+    """Return a sentence of a monitor in a language; other text as it is."""
+    own = sentences().get(language, {})
+    if not isinstance(text, Sentence) or text.key not in own:
+        return text
+    values = dict(text.values)
+    if "health" in values:  # the one value that is itself a word
+        values["health"] = speaker(language)(str(values["health"]))
+    return _Figures(language).vformat(own[text.key], (), values)
+
+
+class _Figures(string.Formatter):
+    """Writes figures as a language does: German has its commas where English has points."""
+
+    def __init__(self, language: str) -> None:
+        self.swap = str.maketrans(",.", ".,") if language == "de" else {}
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Write one value."""
+        written = str(super().format_field(value, format_spec))
+        return written.translate(self.swap) if isinstance(value, int | float) else written
 
 
 def speaker(language: str) -> Say:
@@ -41,7 +78,7 @@ def span(say: Say, seconds: float) -> str:
     """Return how long ago something was, to the unit that matters."""
     if seconds < 5:
         return say("just_now")
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+    for unit, length in (("n_days", 86400), ("n_hours", 3600), ("n_minutes", 60), ("n_seconds", 1)):
         if seconds >= length:
-            return say("ago", f"{seconds / length:.0f} {unit}")
+            return say("ago", say(unit, f"{seconds / length:.0f}"))
     return say("just_now")

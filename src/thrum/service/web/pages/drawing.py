@@ -5,6 +5,7 @@ escaped.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -31,6 +32,12 @@ def state(word: str, say: Say, *, chip: bool = False) -> str:
     kind = "t-chip" if chip else "t-state"
     icon = f'<span class="material-icons" aria-hidden="true">{ICONS.get(word, "help")}</span>'
     return f'<span class="{kind} s-{escape(word)}">{icon}{escape(say(word))}</span>'
+
+
+def operating(state: str, say: Say) -> str:
+    """Return the name of an operating state; those that were found and not named have a number."""
+    found = re.fullmatch(r"state (\d+)", state)
+    return say("operating_state", found[1]) if found else say(state)
 
 
 def health(word: str, say: Say) -> str:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import Client, run, ui
 from nicegui.events import KeyEventArguments
 from starlette.requests import Request
 
@@ -25,6 +25,12 @@ _LOGO = (
     '<svg width="32" height="22" viewBox="0 0 34 24" aria-hidden="true"><path d="M1 12h5l3-9 5 18 5-18 4 14 3-5h7" '
     'fill="none" stroke="var(--accent)" stroke-width="2.8" stroke-linejoin="round" stroke-linecap="round"/></svg>'
 )
+
+
+UNSEEN, UNSEEN_SECONDS = 50, 5.0
+"""Pages may wait in memory for a browser to open them: so many as long as they like, which is a minute, more of
+them so long.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def html(content: str) -> ui.html:
 @contextmanager
 def frame(service: Service, request: Request, place: str) -> Iterator[Visit]:
     """Yield the visit; what is shown in the block stands in the page."""
+    _bound_unseen()
     person: Person = request.scope["thrum_person"]
     language = person.language or words.preferred(
         request.headers.get("accept-language", ""), service.settings.service.language
@@ -124,6 +131,13 @@ def refreshed(
     last[:] = [first]
     show(first)
     ui.timer(every, again)
+
+
+def _bound_unseen() -> None:
+    """Let go of pages that no browser has opened, where they are many: who asks for them is none."""
+    unseen = sum(not client.has_socket_connection for client in Client.instances.values())
+    if unseen > UNSEEN:
+        Client.prune_instances(client_age_threshold=UNSEEN_SECONDS)
 
 
 def _choose(visit: Visit, *, language: str | None = None, dark: bool | None = None) -> None:

@@ -209,7 +209,7 @@ class MachinePage:
                 if shown.is_deleted:  # the person has gone on; what was found is kept
                     return
                 if not isinstance(found, dict):
-                    ui.notify(str(found), type="warning")
+                    ui.notify(say(found), type="warning")
                     button.props(remove="loading")
                     return
                 shown.set_content(strange.explained(visit, number, found))
@@ -264,8 +264,9 @@ def _about(visit: Visit, name: str, seen: Seen) -> str:
         for state, hours in sorted(seen.hours.items(), key=lambda each: -each[1])
     )
     promises = "".join(
-        f'<p class="t-small">{escape(state)}: {escape(words_)}</p>'
-        for state, words_ in visit.service.watched[name].monitor.promises.items()
+        f'<p class="t-small">{escape(drawing.operating(state, say))}: '
+        f"{escape(words.translated(visit.language, promise))}</p>"
+        for state, promise in visit.service.watched[name].monitor.promises.items()
     )
     return (
         f'<h2 class="t">{escape(say("hours"))}</h2><div class="t-hours">{bar}</div>'

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from thrum.monitoring.sentences import decoded
+from thrum.service.web import words
 from thrum.service.web.pages import drawing
 from thrum.service.web.pages.frame import Visit
 
@@ -16,7 +18,7 @@ def clip_head(visit: Visit, row: RowMapping) -> str:
     """Return when a clip began and what was said of it."""
     say = visit.say
     notes = "".join(
-        f'<div class="t-small t-soft">{escape(note)}</div>'
+        f'<div class="t-small t-soft">{escape(words.translated(visit.language, decoded(note)))}</div>'
         for note in json.loads(row["notes"] or "[]")
     )
     return (
@@ -39,13 +41,14 @@ def explained(visit: Visit, number: int, told: dict[str, Any]) -> str:
         f'bottom:{patch["bottom"]:.2f}%;height:{patch["height"]:.2f}%;opacity:{0.35 + 0.65 * patch["share"]:.2f}"></span>'
         for patch in told["patches"]
     )
-    different = "".join(f"<li>{escape(each['words'])}</li>" for each in told["different"])
+    place, *different = (words.translated(visit.language, decoded(each)) for each in told["said"])
+    listed = "".join(f"<li>{escape(each)}</li>" for each in different)
     near = told["nearest_normal_clip"]["name"]
     return (
         f'<div class="t-pair">{_one(say("this_clip"), f"/sound/{number}.wav", told["picture"], patches)}'
         f"{_one(say('nearest_normal') + ' · ' + near, f'/sound/{number}/normal.wav', told['normal_picture'], '')}</div>"
         f'<h2 class="t" style="margin-top:1rem">{escape(say("what_is_strange"))}</h2>'
-        f'<div>{escape(told["place"])}</div><ul style="margin:.3rem 0 0 1.2rem;list-style:disc">{different}</ul>'
+        f'<div>{escape(place)}</div><ul style="margin:.3rem 0 0 1.2rem;list-style:disc">{listed}</ul>'
     )
 
 
