@@ -124,9 +124,7 @@ def fit_network(
         else None
     )
 
-    def batches(
-        epoch: int, random: np.random.Generator, config: Config = config
-    ) -> Iterator[Batch]:
+    def batches(epoch: int, random: np.random.Generator) -> Iterator[Batch]:
         drawn = balanced_rows(seen.target, config.batch_size, random, config.least_steps)
         for step, rows in enumerate(drawn):
             done = (epoch + step / steps) / epochs
@@ -159,15 +157,26 @@ def fit_network(
         progress=progress,
         stage=stage,
     )
-    unmixed = batches(
-        epochs,
-        np.random.default_rng(epoch_seed(seed, epochs)),
-        replace(config, mixup_share=0.0),
-    )
     if config.renewed_means:
-        standardised = (network.standardised(batch.levels) for batch in unmixed)
-        torch.optim.swa_utils.update_bn(standardised, network.extractor)
+        renew_means(network, spectrograms, seen, config, seed=epoch_seed(seed, epochs))
     return losses
+
+
+def renew_means(
+    network: OutlierFlowNetwork,
+    spectrograms: Spectrograms,
+    labels: Labels,
+    config: Config,
+    *,
+    seed: int,
+) -> None:
+    """Take the running means of a network's batch norms anew, from an epoch of clips as they are."""
+    random = np.random.default_rng(seed)
+    unmixed = replace(config, mixup_share=0.0)
+    drawn = balanced_rows(labels.target, config.batch_size, random, config.least_steps)
+    batches = (training_batch(spectrograms, labels, rows, unmixed, random) for rows in drawn)
+    standardised = (network.standardised(batch.levels) for batch in batches)
+    torch.optim.swa_utils.update_bn(standardised, network.extractor)
 
 
 def _held_out(

@@ -83,15 +83,21 @@ class Learnt:
             progress=progress,
         )
         learnt = cls(variant, parameter, shape, network, {}, {}, losses)
+        learnt.know(target, spectrograms, config, seed=seed)
+        return learnt
+
+    def know(
+        self, target: Target, spectrograms: Spectrograms, config: Config, *, seed: int
+    ) -> None:
+        """Learn what is usual of each machine ID by what the network makes of its clips."""
         for key in target.keys:
             rows = [row for row, clip in enumerate(spectrograms.clips) if clip.machine_key == key]
-            normal = learnt._measured(spectrograms, rows, config, spectrograms.segment_frames)
-            learnt.training[key] = dict(normal.scores)
-            if "knn" in VARIANTS[variant].families:
-                models = learnt._inlier_models(spectrograms, rows, normal, config, seed=seed)
-                learnt.models[key] = models
-                learnt.training[key] |= models.training_
-        return learnt
+            normal = self._measured(spectrograms, rows, config, spectrograms.segment_frames)
+            self.training[key] = dict(normal.scores)
+            if "knn" in VARIANTS[self.variant].families:
+                models = self._inlier_models(spectrograms, rows, normal, config, seed=seed)
+                self.models[key] = models
+                self.training[key] |= models.training_
 
     def members(
         self,
