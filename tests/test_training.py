@@ -35,6 +35,8 @@ def fit(
     optimizer: str = "AdamW",
     device: str = "cpu",
     held_out: list[float] | None = None,
+    averaging: float = 0.0,
+    after_steps: list[dict[str, Tensor]] | None = None,
 ):
     """Train a small model; `seen` gets the place of each loss that is computed."""
     torch.manual_seed(1)
@@ -53,6 +55,8 @@ def fit(
             seen.append(place)
         if place == killed_at:
             raise KilledError
+        if after_steps is not None:
+            after_steps.append({n: v.clone() for n, v in model.state_dict().items()})
         outputs = model((X[rows] + noise).to(device))[:, 0]
         return (outputs - Y[rows].to(device)).square().mean()
 
@@ -73,6 +77,7 @@ def fit(
         epochs=epochs,
         seed=seed,
         validate=validate if held_out is not None else None,
+        averaging=averaging,
         checkpoint=checkpoint,
         checkpoint_seconds=seconds,
         fingerprint="this",
@@ -123,6 +128,33 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
         assert fit(6, seen=seen, **settings)[1] == losses
     assert steps.taken == 6 * BATCHES  # though none of them now
     assert seen == places(6, start=kills[-1])  # nor is anything after the end
+
+
+def test_a_model_ends_as_the_running_mean_of_its_steps() -> None:
+    states: list[dict[str, Tensor]] = []
+    last, _ = fit(3, after_steps=states)
+    states = [
+        *states[1:],
+        last.state_dict(),
+    ]  # what was seen before a step is what the one before left
+    mean, _ = fit(3, averaging=0.8)
+    name = "0.weight"
+    wanted = states[0][name]
+    for number, state in enumerate(states[1:], start=2):
+        decay = min(0.8, (1 + number) / (10 + number))
+        wanted = decay * wanted + (1 - decay) * state[name]
+    torch.testing.assert_close(mean.state_dict()[name], wanted)
+    assert not torch.allclose(wanted, states[-1][name], rtol=1e-3)
+    running = mean.state_dict()["2.running_mean"]
+    assert not torch.equal(running, last.state_dict()["2.running_mean"])  # buffers, too
+
+
+@pytest.mark.parametrize("place", [(1, 2), (3, 0)])
+def test_a_killed_run_goes_on_with_its_mean(place: Place, tmp_path: Path) -> None:
+    settings = {"checkpoint": tmp_path / "c.safetensors", "averaging": 0.8}
+    with pytest.raises(KilledError):
+        fit(4, killed_at=place, **settings)
+    assert_same(fit(4, **settings)[0], fit(4, averaging=0.8)[0])
 
 
 def test_a_model_ends_as_it_was_when_what_is_held_out_was_best(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def train(
     seed: int,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     validate: Callable[[], float] | None = None,
+    averaging: float = 0.0,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 20.0,
     fingerprint: str = "",
@@ -105,6 +106,10 @@ def train(
     validate
         The loss of what is held out, asked for after each epoch with the model in evaluation mode; the model
         ends as it was when that was lowest. None ends with the last epoch.
+    averaging
+        The decay β of the running mean of weights and buffers over steps, β m + (1 - β) w, that the model
+        ends with; in the first steps it is lower, (1 + n) / (10 + n), so that the beginning is forgotten. 0
+        ends with the weights themselves. Where there is `validate`, that decides.
     checkpoint
         A file to keep the state in, between two batches, at most every `checkpoint_seconds` (more
         where writing takes more than a second), and at the end, so that a killed run goes on from there.
@@ -145,6 +150,8 @@ def train(
                 )
             done.batches, done.total = done.batches + 1, done.total + value
             done.steps += 1
+            if averaging:
+                done.average_over(model, averaging)
             started = time.monotonic()
             # The state of a large network is a gigabyte: writing it may take a twentieth of the time.
             if kept and started - saved_at > checkpoint_seconds * max(1.0, saving_seconds):
@@ -152,7 +159,7 @@ def train(
                 saved_at = time.monotonic()
                 saving_seconds = saved_at - started
         losses = [*done.losses, done.total / max(done.batches, 1)]
-        done = _Done(losses, steps=done.steps, best=done.best)
+        done = _Done(losses, steps=done.steps, best=done.best, mean=done.mean)
         if validate is not None:
             model.eval()
             done.keep_best(model, validate())
@@ -160,8 +167,8 @@ def train(
             progress(stage, epoch + 1, epochs)
         if kept and epoch + 1 == epochs:
             kept.save(done)
-    if done.best.tensors:
-        model.load_state_dict(done.best.tensors)
+    if ending := done.best.tensors or done.mean:
+        model.load_state_dict(ending)
     model.eval()
     if (counted := _counted.get()) is not None:
         counted.taken += done.steps
@@ -186,6 +193,21 @@ class _Done:
     steps: int = 0  # of the optimiser, since the beginning
     generators: dict[str, Tensor] = field(default_factory=dict)  # after them, read from a file
     best: _Best = field(default_factory=_Best)
+    mean: dict[str, Tensor] = field(default_factory=dict)  # of weights and buffers, where averaged
+
+    @torch.no_grad()
+    def average_over(self, model: nn.Module, decay: float) -> None:
+        """Move the mean towards what the model is after a step."""
+        own = model.state_dict()
+        if not self.mean:
+            self.mean = {name: value.detach().clone() for name, value in own.items()}
+            return
+        share = 1 - min(decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in own.items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, share)
+            else:
+                self.mean[name].copy_(value)
 
     def keep_best(self, model: nn.Module, loss: float) -> None:
         """Keep what the model is now, if nothing was better."""
@@ -210,6 +232,8 @@ class _Checkpoint:
             tensors[f"generator.{kind}"] = generator
         for key, value in done.best.tensors.items():
             tensors[f"best.{key}"] = value
+        for key, value in done.mean.items():
+            tensors[f"mean.{key}"] = value
         plain: dict[str, dict[str, Any]] = {}
         state = self.optimizer.state_dict()
         for index, entries in state["state"].items():
@@ -262,6 +286,7 @@ class _Checkpoint:
             _Best(description["best"], storage.under(tensors, "best"))
             if description.get("best") is not None
             else _Best(),
+            storage.under(tensors, "mean"),
         )
 
 

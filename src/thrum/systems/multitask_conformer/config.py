@@ -42,6 +42,9 @@ class Config:
         Of stage one, the type head frozen, and of stage two (section 3.2). 0 leaves a stage out.
     learning_rate
         Of Adam (section 3.2).
+    averaging
+        The decay of the running mean of the weights that each stage ends with; 0, as the paper, takes those
+        after the last step. What a single step does to the distances is evened out. Ours.
     batch_size
         Clips; in stage two half of them are pseudo-anomalous (section 3.2).
     steps_per_epoch
@@ -84,6 +87,7 @@ class Config:
     inlier_epochs: int = 80
     epochs: int = 40
     learning_rate: float = 1e-3
+    averaging: float = 0.98
     batch_size: int = 28
     steps_per_epoch: int | None = None
     crop_seconds: float | None = None
@@ -113,6 +117,8 @@ class Config:
             raise ConfigError(f"size {self.size} is not a multiple of heads, {self.heads}")
         if self.kernel % 2 == 0:
             raise ConfigError(f"kernel is {self.kernel}, wanted an odd number")
+        if not 0 <= self.averaging < 1:
+            raise ConfigError(f"averaging is {self.averaging}, wanted 0 to below 1")
         for name in ("augmented", "dropout", "shrinkage"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

@@ -163,6 +163,7 @@ def fit_network(
             optimizer=torch.optim.Adam(_learnt(network, with_type), lr=config.learning_rate),
             epochs=epochs,
             seed=epoch_seed(seed, number),
+            averaging=config.averaging,
             checkpoint=folder and folder / f"{target.machine}_{stage}.safetensors",
             fingerprint=f"{fingerprint} {stage}",
             progress=progress,
