@@ -1,13 +1,15 @@
 """What an exported monitor costs beside the monitor itself, and how equal the two are.
 
     python benchmarks/edge.py --data DIR [--machines fan,motor] [--clips 60]
+    python benchmarks/edge.py --data DIR --embedders yamnet efficientat_mn04 --weights WEIGHTS
     python benchmarks/edge.py --installed --fourier
 
-DIR is any dataset with test clips. For each system and embedder, over all machines: how far the scores
-are apart, in deviations of the machine's left-out scores; whether p-values and states are equal; processor
-time of a clip in turns, one thread each, from file to state; time and peak memory of a new process; the
-file's size, and its multiplications for a clip of 10 s. ``--installed`` makes an environment with thrum-edge
-alone and measures it; ``--fourier`` holds two ways to the spectrum against each other.
+DIR is any dataset with test clips. With ``--embedders`` k-NN on these alone: with published weights where
+WEIGHTS holds their file, else with random ones. For each system and embedder, over all machines: how far the
+scores are apart, in deviations of the machine's left-out scores; whether p-values and states are equal;
+processor time of a clip in turns, one thread each, from file to state; time and peak memory of a new process;
+the file's size, and its multiplications for a clip of 10 s. ``--installed`` makes an environment with
+thrum-edge alone and measures it; ``--fourier`` holds two ways to the spectrum against each other.
 """
 
 from __future__ import annotations
@@ -28,12 +30,18 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import onnx
 import soundfile
 
+from backends import PUBLISHED
+from edge_counts import multiplications
+from embedders import random_weights
+from thrum import storage
 from thrum.datasets import open_dataset
 from thrum.datasets.taking import takings_of, write_takings
+from thrum.embedders import EMBEDDERS
+from thrum.embedders.weights import cache_folder, import_weights
 from thrum.export import export_monitor
+from thrum.export.embedders import KNOWN
 from thrum.monitoring import Monitor, open_monitor
 from thrum.monitoring.opening import prepare_monitors
 from thrum.systems import create_system
@@ -97,9 +105,9 @@ def per_clip(first: Callable[[], object], second: Callable[[], object], turns: i
 
 
 def process(words: Sequence[str]) -> tuple[float, float, float]:
-    """Return wall time, processor time and peak memory in MB of a new process, the median of five."""
+    """Return wall time, processor time and peak memory in MB of a new process, the median of three."""
     found = []
-    for _ in range(5):
+    for _ in range(3):
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         peak = 0
@@ -117,33 +125,6 @@ def process(words: Sequence[str]) -> tuple[float, float, float]:
         found.append((time.perf_counter() - begun, cpu, peak / 1024))
     wall, cpu, peak_mb = (statistics.median(column) for column in zip(*found, strict=True))
     return wall, cpu, peak_mb
-
-
-def multiplications(file: Path) -> float:
-    """Return how many multiplications the matrix products of a clip of 10 s take."""
-    model = onnx.load(file)
-    taken = model.graph.input[0].type.tensor_type.shape.dim[0]
-    taken.ClearField("dim_param")
-    taken.dim_value = SECONDS * RATE
-    import onnxruntime
-
-    model.graph.output.extend(
-        onnx.helper.make_empty_tensor_value_info(node.output[0])
-        for node in model.graph.node
-        if node.op_type in ("MatMul", "Conv")
-    )
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    names = [node.output[0] for node in model.graph.node if node.op_type in ("MatMul", "Conv")]
-    results = session.run(names, {"samples": np.zeros(SECONDS * RATE, np.float32)})
-    constants = {each.name: each.dims for each in model.graph.initializer}
-    total = 0.0
-    nodes = [node for node in model.graph.node if node.op_type in ("MatMul", "Conv")]
-    for node, result in zip(nodes, results, strict=True):
-        known = next(name for name in node.input if name in constants)
-        shape = list(constants[known])
-        deep = shape[-1] if node.op_type == "Conv" or node.input[0] == known else shape[0]
-        total += result.size * deep
-    return total
 
 
 def installed() -> None:
@@ -167,8 +148,9 @@ def fourier() -> None:
     import torch
 
     from thrum.embedders.logmel import FFT_SIZE, HOP, LogMel
-    from thrum.export.frontend import SAMPLES, waves
+    from thrum.export.frontend import SAMPLES
     from thrum.export.graph import Graph
+    from thrum.export.spectra import power_spectra, waves
 
     mel = LogMel()
     random = np.random.default_rng(0)
@@ -186,10 +168,9 @@ def fourier() -> None:
             spectrum = graph.op("STFT", batch, graph.constant(HOP, "int64"), window)
             power = graph.op("ReduceSumSquare", spectrum, axes=[3], keepdims=0)
         else:
-            batch = graph.op("Unsqueeze", padded, graph.ints(0, 1))
-            spectrum = graph.op("Conv", batch, graph.f32(waves()), strides=[HOP])
-            parts = graph.several("Split", graph.op("Mul", spectrum, spectrum), outputs=2, axis=1)
-            power = graph.op("Transpose", graph.op("Add", *parts), perm=[0, 2, 1])
+            batch = graph.op("Unsqueeze", padded, graph.ints(0))
+            turning = waves(mel._window.double().numpy(), fft_size=FFT_SIZE)
+            power = power_spectra(graph, batch, turning, hop=HOP)
         graph.output("power", power, "float32", [1, "frames", half + 1])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -208,11 +189,37 @@ def _megabytes(folder: Path) -> float:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def compare(data: Path, machines: Sequence[str], most: int, folder: Path) -> None:
-    dataset = open_dataset(data)
-    train = [c for c in dataset.where(split="train") if not machines or c.machine in machines]
-    test = [c for c in dataset.where(split="test") if not machines or c.machine in machines]
-    for name, config in CASES:
+def store_weights(name: str, weights: Path | None) -> str:
+    """Put the weights of an embedder into the cache; return which they are."""
+    found = sorted(weights.rglob(PUBLISHED[name])) if weights and name in PUBLISHED else []
+    if found:
+        import_weights(name, found[0])
+        return "published"
+    checkpoint = getattr(EMBEDDERS.load(name), "checkpoint", "openl3_mel256_env")
+    storage.save_state(cache_folder(), dict(random_weights(checkpoint).state), {}, name=checkpoint)
+    return "random"
+
+
+def chosen(clips: Sequence[Clip], machines: Sequence[str], most: int | None) -> list[Clip]:
+    """Return clips of some machines, at most so many of each machine ID."""
+    own = [clip for clip in clips if not machines or clip.machine in machines]
+    keys = sorted({clip.machine_key for clip in own})
+    return [clip for key in keys for clip in [c for c in own if c.machine_key == key][:most]]
+
+
+def compare(arguments: argparse.Namespace, folder: Path) -> None:
+    dataset = open_dataset(arguments.data)
+    machines = [word for word in arguments.machines.split(",") if word]
+    train = chosen(list(dataset.where(split="train")), machines, arguments.train)
+    test = chosen(list(dataset.where(split="test")), machines, arguments.clips)
+    cases: Sequence[tuple[str, dict[str, Any]]] = CASES
+    if arguments.embedders:
+        os.environ["THRUM_CACHE"] = str(folder / "cache")
+        cases = [("knn", {"embedder": each}) for each in arguments.embedders]
+    for name, config in cases:
+        weights = ""
+        if arguments.embedders:
+            weights = f" ({store_weights(config['embedder'], arguments.weights)} weights)"
         run = folder / "run"
         shutil.rmtree(run, ignore_errors=True)
         trained(train, run, name, config)
@@ -220,14 +227,14 @@ def compare(data: Path, machines: Sequence[str], most: int, folder: Path) -> Non
         equal = 0
         file = folder / "monitor.onnx"
         for key in sorted({clip.machine_key for clip in test} & {c.machine_key for c in train}):
-            own = [clip for clip in test if clip.machine_key == key][:most]
+            own = [clip for clip in test if clip.machine_key == key]
             monitor = open_monitor(run, "/".join(key), device="cpu")
             export_monitor(monitor, file)
             distances, same = equality(monitor, file, own)
             apart += distances
             equal += same
         print(
-            f"{name} {config.get('embedder', '')}: {len(apart)} clips, score apart median "
+            f"{name} {config.get('embedder', '')}{weights}: {len(apart)} clips, score apart median "
             f"{np.median(apart):.1e}, 90 % {np.quantile(apart, 0.9):.1e}, most {max(apart):.1e} deviations; "
             f"p and state equal {equal} of {len(apart)}",
             flush=True,
@@ -245,10 +252,12 @@ def _speed(monitor: Monitor, file: Path, run: Path, folder: Path) -> None:
     model = Model(file)
     told = {**model.told, "seconds": SECONDS, "longest_seconds": SECONDS}
     clip = Clip(recording, *monitor.key, "test", name="clip")
+    begun = time.process_time()
+    monitor.judge(clip)
     ours, theirs = per_clip(
         lambda: model.judge(next(clips_of(recording, told)).samples),
         lambda: monitor.judge(clip),
-        30,
+        30 if time.process_time() - begun < 1 else 3,
     )
     edge = [sys.executable, "-m", "thrum_edge", str(file), str(recording)]
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -256,9 +265,10 @@ def _speed(monitor: Monitor, file: Path, run: Path, folder: Path) -> None:
     )
     thrum = [sys.executable, "-m", "thrum", "score", str(run), str(recording)]
     thrum += ["--machine", monitor.name]
+    counted = multiplications(file, SECONDS * RATE) / 1e6
     print(
         f"  a clip of {SECONDS} s: thrum-edge {1e3 * ours:.1f} ms, thrum {1e3 * theirs:.1f} ms of one core "
-        f"({1 / ours:.0f} and {1 / theirs:.0f} clips a second); {multiplications(file) / 1e6:.0f} million "
+        f"({1 / ours:.2g} and {1 / theirs:.2g} clips a second); {counted:.0f} million "
         f"multiplications; file {file.stat().st_size / 1e6:.1f} MB"
     )
     for word, words in (("thrum-edge", edge), ("thrum score", thrum)):
@@ -273,6 +283,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--machines", default="", help="as fan,motor; else all")
     parser.add_argument("--clips", type=int, default=60, help="of each machine ID, at most")
+    parser.add_argument("--train", type=int, help="clips learnt of each machine ID, at most")
+    parser.add_argument("--embedders", nargs="+", choices=sorted(KNOWN))
+    parser.add_argument("--weights", type=Path, help="a folder of published weights")
     parser.add_argument("--installed", action="store_true")
     parser.add_argument("--fourier", action="store_true")
     arguments = parser.parse_args()
@@ -281,9 +294,8 @@ def main() -> None:
     if arguments.fourier:
         fourier()
     if arguments.data:
-        machines = [word for word in arguments.machines.split(",") if word]
         with tempfile.TemporaryDirectory() as folder:
-            compare(arguments.data, machines, arguments.clips, Path(folder))
+            compare(arguments, Path(folder))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import exporting
@@ -10,11 +12,15 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
+from contracts.test_contract_embedders import noise, random_weights
+from embedders.test_runtimes import TOLERANCES
+from thrum import storage
 from thrum.cli.main import app
 from thrum.embedders.base import EMBEDDERS
 from thrum.errors import UsageError
-from thrum.export import export_monitor
-from thrum.export.embedders import exported
+from thrum.export import export_monitor, pretrained
+from thrum.export.embedders import KNOWN, exported
+from thrum.export.frontend import SAMPLES
 from thrum.export.graph import Graph
 from thrum.export.scores import EXPORTED, score
 from thrum.monitoring import AlarmSettings, Monitor, open_monitor
@@ -26,9 +32,13 @@ CASES = [
     ("knn", {"embedder": "modulation"}),
     ("embedding-sharing", {"form": "sequence", "epochs": 1}),
     ("autoencoder", {"epochs": 1}),
+    ("knn", {"embedder": "yamnet"}),
+    ("knn", {"embedder": "efficientat_mn04"}),
     *(
         pytest.param(system, config, marks=pytest.mark.slow)
         for system, config in [
+            ("embedding-sharing", {"form": "sequence", "epochs": 1, "embedder": "yamnet"}),
+            ("autoencoder", {"epochs": 1, "embedder": "efficientat_mn10"}),
             ("knn", {"score": "mean_deviation", "metric": "cosine", "neighbours": 3}),
             ("embedding-sharing", {"form": "sequence", "epochs": 1, "embedder": "logmel"}),
             ("autoencoder", {"epochs": 1, "score": "mahalanobis", "embedder": "modulation"}),
@@ -37,6 +47,21 @@ CASES = [
         ]
     ),
 ]
+
+
+PRETRAINED = sorted(set(KNOWN) - {"logmel", "modulation"})
+FAST = {"yamnet", "efficientat_mn04"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's cache, with random weights of the small networks."""
+    folder = tmp_path_factory.mktemp("cache")
+    for name in ("yamnet", "efficientat_mn04", "efficientat_mn10"):
+        storage.save_state(folder / "weights", dict(random_weights(name).state), {}, name=name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THRUM_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +143,44 @@ def test_other_systems_are_refused_by_name(name: str) -> None:
         score(Graph(), SYSTEMS.load(name)(), ("fan", "id_00"), "frames")
 
 
-@pytest.mark.parametrize("name", sorted(set(EMBEDDERS) - {"logmel", "modulation"}))
-def test_other_embedders_are_refused_by_name(name: str) -> None:
-    with pytest.raises(UsageError, match=f"the embedder '{name}' cannot be exported yet, only log"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("precomputed", "it takes features, not sound"), ("wav2vec2", "its network is transformers'")],
+)
+def test_other_embedders_are_refused_by_name_and_with_the_reason(name: str, why: str) -> None:
+    assert set(EMBEDDERS) == {*KNOWN, "precomputed", "wav2vec2"}  # there is no other
+    with pytest.raises(UsageError, match=f"the embedder '{name}' cannot be exported, for {why}"):
         exported(name)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in PRETRAINED]
+)
+def test_frames_are_those_of_the_embedder(name: str) -> None:
+    import onnxruntime
+
+    cls = EMBEDDERS.load(name)
+    weights = random_weights(getattr(cls, "checkpoint", "openl3_mel256_env"))
+    embedder = cls(weights=weights, backend="torch")
+    graph = Graph()
+    found = pretrained.frames(graph, embedder, SAMPLES)
+    graph.output("frames", found, "float32", ["frames", embedder.embedding_size])
+    model = graph.model("frames", inputs=SAMPLES, told={}).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    for samples in (1, 9600, 16000, 24001):  # padded; less than a window; one; several, and a rest
+        sound = noise(1, samples)
+        wanted = embedder.frames(sound)[0][0].numpy()
+        frames = session.run(None, {SAMPLES: sound[0].numpy()})[0]
+        assert frames.shape == wanted.shape
+        assert np.linalg.norm(frames - wanted) < TOLERANCES.get(name, 5e-6) * np.linalg.norm(wanted)
+
+
+def test_clips_too_long_for_an_embedder_are_refused(monitor: Monitor, tmp_path: Path) -> None:
+    monitor.system.config = replace(monitor.system.config, embedder="beats")
+    taking = replace(monitor.takings[monitor.name], longest_seconds=20.0)
+    monitor.takings[monitor.name] = taking
+    with pytest.raises(UsageError, match=r"clips of up to 30 s .* 29.92 s at a time: .* 19$"):
+        export_monitor(monitor, tmp_path / "m.onnx")
 
 
 def test_what_is_told_in_the_file(monitor: Monitor, tmp_path: Path) -> None:

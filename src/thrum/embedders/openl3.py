@@ -101,7 +101,9 @@ class OpenL3(PretrainedEmbedder):
             columns = math.ceil(WINDOW_SAMPLES / STFT_HOP)
             windows = F.pad(windows, (0, (columns - 1) * STFT_HOP + 2048 - WINDOW_SAMPLES))
         frames = frame(windows, length=self._stft_samples, hop=STFT_HOP)  # (N, T, 2048)
-        magnitude = power_spectrum(frames, window=self._window).sqrt_()  # (N, T, F)
+        # In double precision, for the same reason as resampling.
+        power = power_spectrum(frames.double(), window=self._window.double())  # (N, T, F)
+        magnitude = power.sqrt_().float()
         if self._filterbank is not None:
             magnitude = magnitude @ self._filterbank
         levels = decibels(magnitude, floor=1e-10)
@@ -145,6 +147,7 @@ class OpenL3(PretrainedEmbedder):
         return {
             **super().settings,
             "input_representation": self.input_representation,
+            "spectrum": "float64",
             "embedding_size": self.embedding_size,
         }
 

@@ -1,4 +1,4 @@
-"""Embedders as ONNX: from the log-mel spectrogram to frames (T, D)."""
+"""Embedders as ONNX: from the front end to frames (T, D)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from thrum.embedders.base import create_embedder
+from thrum.embedders.beats import BEATs
 from thrum.embedders.logmel import FFT_SIZE, HOP, LogMel
 from thrum.embedders.modulation import WINDOW_FRAMES, WINDOW_HOP, Modulation
+from thrum.embedders.pretrained import PretrainedEmbedder
 from thrum.errors import UsageError
-from thrum.export.frontend import require_logmel
+from thrum.export import pretrained
+from thrum.export.frontend import SAMPLES, Front, require_logmel
 from thrum.export.graph import Graph
 from thrum.export.layers import layer
 from thrum.networks.modulation import (
@@ -29,13 +32,16 @@ class Exported(NamedTuple):
     Parameters
     ----------
     frames
-        Adds it to a graph: levels (T, 128) in, frames (T', D) out, both float32.
+        Adds it to a graph; frames (T, D) float32 come out.
     fewest_samples
-        Shorter sound it pads with silence.
+        Shorter sound the log-mel spectrogram is padded to.
+    longest_seconds
+        Longer sound it cannot take; None takes any.
     """
 
-    frames: Callable[[Graph, str], str]
-    fewest_samples: int
+    frames: Callable[[Graph, Front], str]
+    fewest_samples: int = FFT_SIZE
+    longest_seconds: float | None = None
 
 
 def exported(name: str) -> Exported:
@@ -44,28 +50,29 @@ def exported(name: str) -> Exported:
     Raises
     ------
     UsageError
-        Where it cannot be; it is named, with those that can.
+        Where it cannot be; it is named, with the reason and those that can.
     """
-    if name not in _KNOWN:
+    if name not in KNOWN:
+        why = _REFUSED.get(name, "it is not one of thrum's own")
         raise UsageError(
-            f"the embedder {name!r} cannot be exported yet, only {', '.join(sorted(_KNOWN))}: train with one "
-            f"of these"
+            f"the embedder {name!r} cannot be exported, for {why}; only {', '.join(sorted(KNOWN))} can: "
+            f"train with one of these"
         )
-    return _KNOWN[name]
+    return KNOWN[name]
 
 
-def _logmel(graph: Graph, levels: str) -> str:
+def _logmel(graph: Graph, front: Front) -> str:
     embedder = create_embedder("logmel")
     assert isinstance(embedder, LogMel)
     require_logmel(embedder)
-    return levels
+    return front.levels
 
 
-def _modulation(graph: Graph, levels: str) -> str:
+def _modulation(graph: Graph, front: Front) -> str:
     embedder = create_embedder("modulation")
     assert isinstance(embedder, Modulation)
     network = embedder._network
-    windows = graph.windows(levels, length=WINDOW_FRAMES, hop=WINDOW_HOP)  # (B, 64, F)
+    windows = graph.windows(front.levels, length=WINDOW_FRAMES, hop=WINDOW_HOP)  # (B, 64, F)
     average = graph.mean(windows, axis=1)  # (B, F)
     level = graph.mean(average, axis=1, keep=True)
     inputs = layer(graph, network.inputs, _statistics(graph, windows, average, level))
@@ -106,7 +113,35 @@ def _half_log(graph: Graph, power: str, *, added: float, less: float) -> str:
     return graph.op("Sub", graph.op("Div", logarithm, graph.f32(2.0)), graph.f32(less))
 
 
-_KNOWN: Mapping[str, Exported] = {
-    "logmel": Exported(_logmel, FFT_SIZE),
+def _pretrained(name: str) -> Exported:
+    def frames(graph: Graph, front: Front) -> str:
+        embedder = create_embedder(name)
+        assert isinstance(embedder, PretrainedEmbedder)
+        return pretrained.frames(graph, embedder, SAMPLES)
+
+    return Exported(frames, longest_seconds=LONGEST_SECONDS.get(name))
+
+
+LONGEST_SECONDS: Mapping[str, float] = {"beats": BEATs.piece_frames * BEATs.hop_seconds}
+"""Longer sound is embedded in pieces, which the file does not do."""
+
+_PRETRAINED = (
+    "yamnet",
+    "efficientat_mn04",
+    "efficientat_mn10",
+    "panns",
+    "panns_cnn14",
+    "openl3",
+    "openl3_6144",
+    "beats",
+)
+KNOWN: Mapping[str, Exported] = {
+    "logmel": Exported(_logmel),
     "modulation": Exported(_modulation, (WINDOW_FRAMES - 1) * HOP),
+    **{name: _pretrained(name) for name in _PRETRAINED},
+}
+"""Those that can be exported."""
+_REFUSED: Mapping[str, str] = {
+    "precomputed": "it takes features, not sound",
+    "wav2vec2": "its network is transformers', which runs with PyTorch alone",
 }

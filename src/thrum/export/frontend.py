@@ -1,8 +1,4 @@
-"""From samples to the log-mel spectrogram, and to what a monitor hears of the machine's operating state.
-
-The Fourier transform is a convolution with windowed cosines and sines: as fast under onnxruntime as its own
-operator for it, and as near to what PyTorch computes (docs/edge.md).
-"""
+"""From samples to the log-mel spectrogram, and to what a monitor hears of the machine's operating state."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thrum.embedders.logmel import FFT_SIZE, HOP, LogMel
 from thrum.errors import UsageError
 from thrum.export.graph import Graph
+from thrum.export.spectra import power_spectra, waves
 
 SAMPLES = "samples"
 """The input: (S,) float32 in [-1, 1], 16,000 a second."""
@@ -48,14 +44,6 @@ def front(graph: Graph, *, fewest_samples: int) -> Front:
     return Front(levels, graph.first(levels, frames), _level_db(graph))
 
 
-def waves() -> NDArray[np.float64]:
-    """Return the windowed cosines and sines (1026, 1, 1024) of the Fourier transform."""
-    turns = np.outer(np.arange(FFT_SIZE // 2 + 1), np.arange(FFT_SIZE)) % FFT_SIZE / FFT_SIZE
-    window = LogMel()._window.double().numpy()
-    both = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)])
-    return np.asarray((both * window)[:, None])
-
-
 def require_logmel(embedder: LogMel) -> None:
     """Raise a `UsageError` where a front end pads otherwise than this one."""
     if embedder.padding != "constant":
@@ -70,11 +58,9 @@ def _levels(graph: Graph, missing: str) -> str:
     mel = LogMel()
     half = graph.ints(FFT_SIZE // 2)
     ends = graph.op("Concat", half, graph.op("Add", missing, half), axis=0)
-    padded = graph.op("Unsqueeze", graph.op("Pad", SAMPLES, ends), graph.ints(0, 1))  # (1, 1, S')
-    spectrum = graph.op("Conv", padded, graph.f32(waves()), strides=[HOP])  # (1, 1026, T)
-    squares = graph.op("Mul", spectrum, spectrum)
-    parts = graph.several("Split", squares, outputs=2, axis=1)
-    power = graph.op("Transpose", graph.op("Add", *parts), perm=[0, 2, 1])  # (1, T, 513)
+    padded = graph.op("Unsqueeze", graph.op("Pad", SAMPLES, ends), graph.ints(0))  # (1, S')
+    turning = waves(mel._window.double().numpy(), fft_size=FFT_SIZE)
+    power = power_spectra(graph, padded, turning, hop=HOP)  # (1, T, 513)
     power = graph.op("Squeeze", power, graph.ints(0))
     bands = graph.op("MatMul", power, graph.f32(mel._filterbank.numpy()))  # (T, 128)
     # In double precision, for logarithms of other programs differ in their last digit.

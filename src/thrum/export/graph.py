@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnx.compose
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 """Read by onnxruntime 1.13 (2022) and later."""
 IR_VERSION = 8
+NETWORK = "network/"
+"""What the names of a pretrained network's nodes begin with."""
 
 Type = Literal["float16", "float32", "float64", "int64"]
 _TYPES = {
@@ -24,9 +27,16 @@ _TYPES = {
 
 
 class Graph:
-    """Nodes and constants; every method that computes returns the name of what comes out."""
+    """Nodes and constants; every method that computes returns the name of what comes out.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    prefix
+        Of all names in it; a graph inside another has its own.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -38,7 +48,7 @@ class Graph:
 
     def several(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
         """Add an operator of several outputs."""
-        names = [f"{kind}_{len(self._nodes)}_{number}" for number in range(outputs)]
+        names = [f"{self._prefix}{kind}_{len(self._nodes)}_{number}" for number in range(outputs)]
         self._nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names
 
@@ -47,7 +57,7 @@ class Graph:
         array = np.asarray(values, dtype)
         key = (dtype, array.shape, array.tobytes())
         if key not in self._known:
-            self._known[key] = name = f"constant_{len(self._known)}"
+            self._known[key] = name = f"{self._prefix}constant_{len(self._known)}"
             self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
             if not array.shape:  # `ascontiguousarray` makes a scalar (1,)
                 del self._constants[-1].dims[:]
@@ -85,6 +95,16 @@ class Graph:
         """Return the first `count` (1,) rows."""
         return self.op("Slice", value, self.ints(0), count, self.ints(0))
 
+    def quotient_above(self, count: str, divisor: int) -> str:
+        """Return a count that is not negative, divided by `divisor` and rounded up."""
+        return self.op("Div", self.op("Add", count, self.ints(divisor - 1)), self.ints(divisor))
+
+    def silence_around(self, samples: str, *, least: str, before: int = 0) -> str:
+        """Return samples (S,) with so many zeros before, and as many after that S is at `least` (1,)."""
+        missing = self.op("Sub", least, self.length(samples, axis=0))
+        after = self.op("Max", missing, self.ints(0))
+        return self.op("Pad", samples, self.op("Concat", self.ints(before), after, axis=0))
+
     def windows(self, rows: str, *, length: int, hop: int) -> str:
         """Return all whole windows (W, length, D) of rows (T, D), one every `hop`."""
         last = self.op("Sub", self.length(rows, axis=0), self.ints(length - 1))
@@ -104,6 +124,28 @@ class Graph:
         apart = self.op("Sub", known, vector)
         return self.op("Sqrt", self.sum(self.op("Mul", apart, apart), axis=1))
 
+    def network(self, model: onnx.ModelProto, *inputs: str) -> str:
+        """Return the one output of a model whose inputs are these; its nodes are called ``network/…``."""
+        inner = onnx.compose.add_prefix(model, f"{self._prefix}{NETWORK}").graph
+        for value, taken in zip(inputs, inner.input, strict=True):
+            self._nodes.append(helper.make_node("Identity", [value], [taken.name]))
+        self._nodes += inner.node
+        self._constants += inner.initializer
+        return str(inner.output[0].name)
+
+    def each(self, rows: str, compute: Callable[[Graph, str], str]) -> str:
+        """Return what `compute` makes of each row of float32, one after the other: bounds the memory."""
+        prefix = f"{self._prefix}each_{len(self._nodes)}_"
+        inner = Graph(prefix)
+        row = f"{prefix}row"
+        found = compute(inner, row)
+        nodes, constants = inner._content()
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (row, found)
+        ]
+        body = helper.make_graph(nodes, prefix, values[:1], values[1:], constants)
+        return self.op("Scan", rows, body=body, num_scan_inputs=1)
+
     def output(self, name: str, value: str, dtype: Type, shape: Sequence[int] = ()) -> None:
         """Call a value by the name under which it comes out."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
@@ -117,13 +159,17 @@ class Graph:
         told
             What goes into the file beside, by name.
         """
-        used = {name for node in self._nodes for name in node.input}
-        constants = [each for each in self._constants if each.name in used]
+        nodes, constants = self._content()
         taken = helper.make_tensor_value_info(inputs, TensorProto.FLOAT, ["samples"])
-        graph = helper.make_graph(self._nodes, name, [taken], self._outputs, constants)
+        graph = helper.make_graph(nodes, name, [taken], self._outputs, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
         model.ir_version = IR_VERSION
         model.producer_name = "thrum"
         helper.set_model_props(model, told)
         onnx.checker.check_model(model)
         return model
+
+    def _content(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Return all nodes, and the constants that they use."""
+        used = {name for node in self._nodes for name in node.input}
+        return self._nodes, [each for each in self._constants if each.name in used]

@@ -10,6 +10,7 @@ from typing import Any
 import thrum
 from thrum import config as configs
 from thrum import storage
+from thrum.datasets.taking import LONGER, Taking
 from thrum.embedders.base import Embedder
 from thrum.errors import DataError, UsageError
 from thrum.export.decision import STATES, decide
@@ -49,8 +50,9 @@ def export_monitor(monitor: Monitor, path: Path) -> dict[str, Any]:
         )
     graph = Graph()
     embedder = exported(monitor.system.config.embedder)
+    _require_short(taking, embedder.longest_seconds)
     begun = front(graph, fewest_samples=embedder.fewest_samples)
-    found = score(graph, monitor.system, monitor.key, embedder.frames(graph, begun.levels))
+    found = score(graph, monitor.system, monitor.key, embedder.frames(graph, begun))
     suspicious = monitor.alarms.suspicious
     p, state, operating = decide(graph, monitor.baseline, begun, found, suspicious=suspicious)
     graph.output("score", found, "float64")
@@ -62,6 +64,16 @@ def export_monitor(monitor: Monitor, path: Path) -> dict[str, Any]:
     model = graph.model("monitor", inputs=SAMPLES, told={TOLD: json.dumps(told)})
     storage.write_bytes(path, model.SerializeToString())
     return told
+
+
+def _require_short(taking: Taking, longest_seconds: float | None) -> None:
+    """Raise a `UsageError` where clips may come that are longer than an embedder takes at a time."""
+    longest = LONGER * taking.longest_seconds
+    if longest_seconds is not None and longest > longest_seconds:
+        raise UsageError(
+            f"clips of up to {longest:g} s cannot be exported with this embedder, which takes "
+            f"{longest_seconds:g} s at a time: train with --clip-seconds {int(longest_seconds / LONGER)}"
+        )
 
 
 def _told(monitor: Monitor) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soxr
@@ -28,6 +28,26 @@ BLOCK_SAMPLES = 64
 """Input samples that one step of the convolution covers: enough for a matrix product to be efficient."""
 
 
+class Filters(NamedTuple):
+    """One strided convolution that brings `down` samples to `up`.
+
+    Parameters
+    ----------
+    kernel
+        (L, K): the filters of one block of L samples, K taps each.
+    reach
+        Taps before the first sample of a block.
+    step
+        Samples from one block to the next.
+    """
+
+    kernel: NDArray[np.float64]
+    reach: int
+    step: int
+    down: int
+    up: int
+
+
 def resample(
     audio: Tensor, rate: int, wanted_rate: int, *, method: Resampler = "kaiser_best"
 ) -> Tensor:
@@ -42,9 +62,7 @@ def resample(
     if method == "soxr":
         resampled = soxr.resample(audio.T.cpu().numpy(), rate, wanted_rate, quality="HQ")
         return torch.from_numpy(resampled.T.copy()).to(audio)
-    divisor = math.gcd(rate, wanted_rate)
-    down, up = rate // divisor, wanted_rate // divisor
-    kernel, reach, step = _kernel(down, up)
+    kernel, reach, step, down, up = kaiser_best(rate, wanted_rate)
     wanted = audio.shape[1] * up // down
     blocks = math.ceil(wanted / kernel.shape[0])
     needed = (blocks - 1) * step + kernel.shape[1]
@@ -55,8 +73,10 @@ def resample(
 
 
 @lru_cache(maxsize=8)
-def _kernel(down: int, up: int) -> tuple[NDArray[np.float64], int, int]:
-    """Return the filters (L, K) of one block, the samples before its first, and those of one step."""
+def kaiser_best(rate: int, wanted_rate: int) -> Filters:
+    """Return the filters that bring sound from one rate to another."""
+    divisor = math.gcd(rate, wanted_rate)
+    down, up = rate // divisor, wanted_rate // divisor
     periods = math.ceil(BLOCK_SAMPLES / down)
     step = periods * down
     stretch = min(1.0, up / down)  # a lower cut-off where the rate falls
@@ -64,7 +84,7 @@ def _kernel(down: int, up: int) -> tuple[NDArray[np.float64], int, int]:
     centres = np.arange(periods * up) * down / up  # (L,), in input samples
     taps = np.arange(-reach, step + reach)  # (K,)
     distances = np.abs(taps[None, :] - centres[:, None]) * stretch  # (L, K)
-    return _filter(distances) * stretch, reach, step
+    return Filters(_filter(distances) * stretch, reach, step, down, up)
 
 
 def _filter(distances: NDArray[np.float64]) -> NDArray[np.float64]:
