@@ -71,8 +71,9 @@ Errors of either side travel as their kind alone.
 |---|---|---|
 {questions}
 
-Beside these, a site answers a question that it cannot answer with a [Failure](#failure), and the server
-ends a round with a [Conclusion](#conclusion).
+Between rounds the engine carries one more question, for the site's resources; a site that goes on answers
+it with an [Announcement](#announcement), as JSON. Beside these, a site answers a question that it cannot
+answer with a [Failure](#failure), and the server ends a round with a [Conclusion](#conclusion).
 
 Between rounds of Algorithm 2 a site asks, and the server answers: a [NewClipsQuestion](#newclipsquestion)
 as MessagePack by HTTPS (`POST /scores`), certificates of both sides shown, the question signed by the

@@ -409,7 +409,7 @@ def test_a_secret_sum_over_the_network_is_the_one_in_one_process(tmp_path: Path)
 def test_rounds_go_on_by_themselves_with_what_has_been_recorded_since(tmp_path: Path) -> None:
     """The second round comes with nobody at the keyboard, and knows what was recorded after the first."""
     collaboration = Collaboration(tmp_path, clips=7, sharing="statistics")
-    server = [*collaboration.server(algorithm=1), "--every", "20 s", "--rounds", 2]
+    server = [*collaboration.server(algorithm=1), "--serve", "--every", "20 s", "--rounds", 2]
     clients = {
         site: [*collaboration.client(site, kit=collaboration.kits / site), "--serve", "--rounds", 2]
         for site in SITES

@@ -107,14 +107,14 @@ def test_who_comes_late_has_a_round_begun_at_once(
 
     @contextmanager
     def listening(*_: object, **__: object) -> Iterator[tuple[Any, Any]]:
-        yield Alive(), SimpleNamespace(connected=lambda: set(connected))
+        yield Alive(), SimpleNamespace(here=lambda may: sorted(connected & set(may)))
 
     def one_round(*_: object, **__: object) -> dict[str, Any]:
         return {"sites": {"a": []}, "asked": sorted(connected & set(given[-1]))}
 
     monkeypatch.setattr(serving, "listening", listening)
     monkeypatch.setattr(serving, "one_round", one_round)
-    monkeypatch.setattr(serving, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(serving, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(serving, "POLL_SECONDS", 0.01)
     kit: Any = SimpleNamespace(warning=lambda: None)
     settings = ServerSettings(tmp_path / "hub", {"a": ["fan/id_00"]}, sites_file=sites)

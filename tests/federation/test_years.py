@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -12,18 +13,22 @@ pytest.importorskip("nvflare")
 
 from test_flare import SITES, Collaboration, left_running, thrum, wait_for
 
+from thrum.federation.flare.history import rounds_of
+
 LONGEST_SECONDS = 400
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_late_site_has_its_pool_at_once_and_one_struck_off_hears_nothing(tmp_path: Path) -> None:
+def test_a_late_site_and_new_clips_begin_a_round_and_one_struck_off_is_put_out(
+    tmp_path: Path,
+) -> None:
     """Rounds are a day apart: what comes in the meantime comes because somebody came."""
     collaboration = Collaboration(tmp_path, clips=12, sharing="statistics")
     sites = tmp_path / "sites.toml"
     whole = sites.read_text(encoding="utf-8")
     sites.write_text('[sites]\nnorth = ["machine0/id_00"]\n', encoding="utf-8")
-    server = [*collaboration.server(algorithm=1), "--every", "1 day", "--rounds", 3]
+    server = [*collaboration.server(algorithm=1), "--serve", "--when-clips", 3, "--rounds", 4]
     server += ["--quorum", 1, "--wait", 30]
 
     def client(site: str) -> list[object]:
@@ -33,7 +38,7 @@ def test_a_late_site_has_its_pool_at_once_and_one_struck_off_hears_nothing(tmp_p
     log = tmp_path / "server.log"
     with (
         thrum(log, *server) as hub,
-        thrum(tmp_path / "north.log", *client("north")),
+        thrum(tmp_path / "north.log", *client("north")) as north,
     ):
         wait_for("the next round begins in 24 hours", log, seconds=LONGEST_SECONDS)
         sites.write_text(whole, encoding="utf-8")  # south is added while all runs
@@ -45,11 +50,24 @@ def test_a_late_site_has_its_pool_at_once_and_one_struck_off_hears_nothing(tmp_p
                 assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.2)
             wait_for("results:", tmp_path / "south.log", seconds=60)
+            recordings = tmp_path / "north" / "machine0" / "normal"
+            for path in sorted(recordings.glob("00*.wav"))[:8]:  # some to learn from, some to judge
+                shutil.copy(path, path.with_name(f"1{path.name}"))
+            wait_for("new clips have come at north", log, seconds=LONGEST_SECONDS)
+            deadline = time.monotonic() + LONGEST_SECONDS
+            while len(rounds_of(tmp_path / "hub")) < 3:
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.2)
         before = len(collaboration.ledger("north"))
         sites.write_text('[sites]\nsouth = ["machine1/id_00"]\n', encoding="utf-8")  # north goes
+        wait_for("site 'north' is not in the list of sites, and was put out", log)
         time.sleep(10)
         assert hub.poll() is None
         assert len(collaboration.ledger("north")) == before
+        north.terminate()
+        north.wait()
+        with thrum(tmp_path / "again.log", *client("north")):
+            wait_for("could not register to server", tmp_path / "again.log", seconds=120)
     assert left_running(tmp_path) == []
     assert set(SITES) == {"north", "south"}
 
@@ -61,7 +79,7 @@ def test_killed_engines_are_started_again_by_nobody_and_nothing_is_sent_twice(
 ) -> None:
     """Each process of the engines of server and sites is killed, one after another, while rounds go on."""
     collaboration = Collaboration(tmp_path)
-    server = [*collaboration.server(algorithm=1), "--every", "1 s", "--rounds", 2]
+    server = [*collaboration.server(algorithm=1), "--serve", "--every", "1 s", "--rounds", 2]
     words = {
         site: [*collaboration.client(site, kit=collaboration.kits / site), "--serve", "--rounds", 2]
         for site in SITES

@@ -13,7 +13,6 @@ from thrum.cli.options import (
     Json,
     PerMachineType,
     Release,
-    RoundEvery,
     Rounds,
     Seed,
     Settings,
@@ -53,14 +52,27 @@ def server(
     max_gigabytes: Annotated[
         float, typer.Option(min=0, help="Embeddings that one site may send.")
     ] = 200.0,
-    every: RoundEvery = None,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Go on for years; failures are told, noted and tried again."),
+    ] = False,
+    every: Annotated[
+        str | None,
+        typer.Option(help="With --serve: so long after a round the next one begins; 1 day."),
+    ] = None,
+    when_clips: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --serve: or earlier, once the sites have so many new clips."
+        ),
+    ] = None,
     rounds: Rounds = None,
     json: Json = False,
 ) -> None:
-    """Start the server, wait for the sites, run one round with them, and stop; or go on with --every."""
+    """Start the server, wait for the sites, run one round with them, and stop; or go on with --serve."""
     from thrum.errors import ConfigError, UsageError
     from thrum.federation.flare.kit import server_kits
-    from thrum.federation.flare.rounds import serve
+    from thrum.federation.flare.rounds import serve as serve_once
     from thrum.federation.flare.serving import serve_rounds
     from thrum.federation.flare.settings import ServerSettings, read_registry
     from thrum.federation.members import Limits
@@ -68,8 +80,10 @@ def server(
     from thrum.privacy.mechanisms import told_release
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
 
-    if rounds is not None and every is None:
-        raise UsageError("--rounds says how many rounds --every runs: give --every, too")
+    for option, given in (("--every", every), ("--when-clips", when_clips), ("--rounds", rounds)):
+        if given is not None and not serve:
+            raise UsageError(f"{option} is of a server that goes on: give --serve, too")
+    every_seconds = seconds_of(every or "1 day")
     shared = checked_sharing(
         sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
     )
@@ -105,17 +119,14 @@ def server(
     def ended(outcome: dict[str, Any]) -> None:
         _show(outcome, out, json=json)
 
-    with console.progress(quiet=json or every is not None) as progress:
-        if every is None:
-            outcome = serve(
-                server_kit, operator_kit, chosen, wait_seconds=wait, tell=tell, progress=progress
-            )
-        else:
+    with console.progress(quiet=json or serve) as progress:
+        if serve:
             serve_rounds(
                 server_kit,
                 operator_kit,
                 chosen,
-                every_seconds=seconds_of(every),
+                every_seconds=every_seconds,
+                when_clips=when_clips,
                 wait_seconds=wait,
                 tell=tell,
                 progress=progress,
@@ -123,6 +134,9 @@ def server(
                 rounds=rounds,
             )
             return
+        outcome = serve_once(
+            server_kit, operator_kit, chosen, wait_seconds=wait, tell=tell, progress=progress
+        )
     ended(outcome)
 
 

@@ -63,16 +63,7 @@ ClipSeconds = Annotated[
 HopSeconds = Annotated[
     float | None, typer.Option(min=0, help="From one such clip to the next; else end to end.")
 ]
-RoundEvery = Annotated[
-    str | None,
-    typer.Option(
-        help="Go on for years: a round so long after the last one ended (1 day, 6 h); failures are told, "
-        "noted and tried again."
-    ),
-]
-Rounds = Annotated[
-    int | None, typer.Option(min=1, help="With --every or --serve: end after so many rounds.")
-]
+Rounds = Annotated[int | None, typer.Option(min=1, help="With --serve: end after so many rounds.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),

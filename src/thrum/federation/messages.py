@@ -144,6 +144,18 @@ class Failure(msgspec.Struct, frozen=True):
     failed: Annotated[str, Meta(pattern=r"\A[A-Za-z_]{1,60}\Z")]
 
 
+class Announcement(msgspec.Struct, frozen=True):
+    """What a site that goes on says between rounds.
+
+    Parameters
+    ----------
+    new_clips
+        How many training clips it has that were in no round that is done.
+    """
+
+    new_clips: Count
+
+
 class Conclusion(msgspec.Struct, frozen=True):
     """How a round ended.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 from thrum.errors import ConfigError, FederationError
-from thrum.federation.flare.settings import read_registry
+from thrum.federation.flare.settings import ServerSettings, read_registry
 
 
 class Allowed:
@@ -47,6 +48,10 @@ class Allowed:
             if stamp != self._read_at:
                 self._sites, self._read_at = read_registry(self.path), stamp
             return self._sites
+
+    def now(self, settings: ServerSettings) -> ServerSettings:
+        """Return settings with the list of sites as it is now."""
+        return settings if self.path is None else replace(settings, registry=dict(self.sites()))
 
     def require(self, site: str) -> None:
         """Raise a `FederationError` where a site is not, or no longer, in the list."""

@@ -20,6 +20,7 @@ from nvflare.collab import CollabCallError, collab
 from thrum import storage
 from thrum.errors import FederationError, ProtocolError, ThrumError
 from thrum.federation.flare.allowed import Allowed
+from thrum.federation.flare.announcing import note_taken
 from thrum.federation.flare.rounds import open_site
 from thrum.federation.flare.settings import ServerSettings, SiteSettings, read_settings
 from thrum.federation.flare.state import ProgressLog, write_state
@@ -105,6 +106,11 @@ class SiteEndpoint:
         if self._site is None:
             return
         self._site.brought.end()
+        clips = [clip for own in self._site.machines.values() for clip in own]
+        try:
+            note_taken(self._site.folder, clips)
+        except ThrumError:  # they count as new once more
+            _log.exception("the clips of the round could not be noted")
         try:
             self._site.sign()
         except ThrumError as error:

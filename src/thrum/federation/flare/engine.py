@@ -27,6 +27,8 @@ _MODULES = {
 }
 STOP_SECONDS = 10.0
 _LEFTOVERS = ("jobs", "snapshots", "transfer")
+_PUT_OUT = "disabled_clients.json"
+"""Whom the engine let in no more, last time; who may take part now, the list of sites says."""
 _JOB = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -169,6 +171,7 @@ def _tidy(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and (path.name in _LEFTOVERS or _JOB.fullmatch(path.name)):
             shutil.rmtree(path)
+    (folder / _PUT_OUT).unlink(missing_ok=True)
 
 
 def _last_line(path: Path) -> str:

@@ -33,6 +33,7 @@ _RIGHTS = {
             "manage_job": "n:submitter",
             "view": "any",
             "operate": "o:site",
+            "report_resources": "any",  # how many new clips there are
             "byoc": "none",
         }
     },
@@ -104,15 +105,13 @@ def _server(kit: Kit) -> dict[str, Any]:
 
 
 def _site() -> dict[str, Any]:
-    gpu = f"{_APP}.resource_managers.gpu_resource_manager.GPUResourceManager"
     return {
         "allow_log_streaming": False,
         "client": {"retry_timeout": 30},
         "components": [
             {
                 "id": "resource_manager",
-                "path": gpu,
-                "args": {"num_of_gpus": 0, "mem_per_gpu_in_GiB": 0},
+                "path": "thrum.federation.flare.resources.SiteResources",
             },
             {
                 "id": "resource_consumer",

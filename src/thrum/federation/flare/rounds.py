@@ -13,6 +13,7 @@ from thrum.datasets import Cutting, learnable, open_dataset
 from thrum.embedders import create_embedder
 from thrum.errors import FederationError
 from thrum.evaluation.table import Result, write_results, write_scores
+from thrum.federation.flare.allowed import Allowed
 from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.kit import Kit, reachable, require_free_port
 from thrum.federation.flare.operator import Operator, logged_in
@@ -21,7 +22,7 @@ from thrum.federation.flare.state import LogReader, clear_state, read_state
 from thrum.federation.inprocess import notes_of, site_results
 from thrum.federation.ledger import Entry, total_bytes
 from thrum.federation.site import Site
-from thrum.types import Progress
+from thrum.types import Dataset, Progress
 
 Tell = Callable[[str], None]
 POLL_SECONDS = 0.5
@@ -31,19 +32,23 @@ LINGER_SECONDS = 30.0
 TELL_AGAIN_SECONDS = 60.0
 
 
-def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Site:
-    """Return the site: its own recordings, its own embedder, its own folder."""
-    cutting = Cutting(settings.clip_seconds, settings.hop_seconds)
-    dataset = learnable(
+def own_dataset(settings: SiteSettings) -> Dataset:
+    """Return the site's own recordings, as they are now."""
+    return learnable(
         open_dataset(
             settings.data,
             layout=settings.layout,
             labels=settings.labels,
             normal=settings.normal,
             anomaly=settings.anomaly,
-            cutting=cutting,
+            cutting=Cutting(settings.clip_seconds, settings.hop_seconds),
         )
     )
+
+
+def open_site(settings: SiteSettings, *, progress: Progress | None = None) -> Site:
+    """Return the site: its own recordings, its own embedder, its own folder."""
+    dataset = own_dataset(settings)
     embedder = "precomputed" if dataset.holds == "features" else settings.embedder
     return Site(
         settings.name,
@@ -122,8 +127,9 @@ def one_round(
     """Wait for the sites, submit a round and follow it; see `serve`."""
     clear_state(settings.out)
     log = LogReader(settings.out, progress)
-    names = sorted(settings.registry)
-    here = _wait_for_sites(session, names, engine, wait_seconds, tell, settings.quorum)
+    allowed = Allowed(settings.sites_file)
+    here = _wait_for_sites(session, settings, allowed, engine, wait_seconds, tell)
+    engine.tell(allowed.now(settings))
     job = session.submit(here, quorum=settings.quorum)
     tell("the round begins")
     ended = _follow(settings, session, job, engine, log)
@@ -166,13 +172,28 @@ def take_part(
     return outcome
 
 
-def await_end(engine: Engine, site: Site, settings: SiteSettings, tell: Tell) -> int:
-    """Wait until a round is done, telling what leaves the site; return the round's seed."""
+def await_end(
+    engine: Engine,
+    site: Site,
+    settings: SiteSettings,
+    tell: Tell,
+    *,
+    before: Callable[[], None] = lambda: None,
+) -> int:
+    """Wait until a round is done, telling what leaves the site; return the round's seed.
+
+    Parameters
+    ----------
+    before
+        Is called again and again until it begins.
+    """
     told, sent = read_state(settings.out), len(site.ledger.entries())
     while told["state"] != "done":
         time.sleep(POLL_SECONDS)
         engine.check()
         state, entries = read_state(settings.out), site.ledger.entries()
+        if state["state"] == "waiting":
+            before()
         if len(entries) > sent:
             tell(_left(entries[sent:]))
         if state != told:
@@ -220,35 +241,38 @@ def _follow(
 
 def _wait_for_sites(
     session: Operator,
-    names: list[str],
+    settings: ServerSettings,
+    allowed: Allowed,
     engine: Engine,
     wait_seconds: float,
     tell: Tell,
-    quorum: int | None,
 ) -> list[str]:
-    """Wait until all are here, or the time is over and a quorum is; return who is."""
+    """Wait until all who may take part are here, or the time is over and a quorum is; return who is."""
+    here: list[str] = []
     missing: list[str] | None = None
 
     def complete() -> bool:
-        nonlocal missing
-        connected = session.connected()
-        now_missing = [name for name in names if name not in connected]
+        nonlocal here, missing
+        names = sorted(allowed.now(settings).registry)  # who is struck off is waited for no more
+        here = session.here(names)
+        now_missing = [name for name in names if name not in here]
         if now_missing and now_missing != missing:
-            tell(
-                f"{len(connected)} of {len(names)} sites are here; waiting for {_list(now_missing)}"
-            )
+            tell(f"{len(here)} of {len(names)} sites are here; waiting for {_list(now_missing)}")
         missing = now_missing
         return not missing
 
     if not _wait(complete, engine, wait_seconds):
         late = missing or []
-        if quorum is None or len(names) - len(late) < quorum:
+        if settings.quorum is None or len(here) < settings.quorum:
             raise FederationError(
                 f"{_list(late)} did not come within {wait_seconds:g} s: start thrum "
                 f"collaborate client there, or wait longer with --wait"
             )
-        tell(f"{_list(late)} did not come; the round begins without, with a quorum of {quorum}")
-    return [name for name in names if name not in (missing or [])]
+        tell(
+            f"{_list(late)} did not come; the round begins without, with a quorum of "
+            f"{settings.quorum}"
+        )
+    return here
 
 
 def wait_for_server(kit: Kit, tell: Tell) -> None:

@@ -7,16 +7,18 @@ folder has a line for each round that ended, whichever way.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thrum.errors import ThrumError
+from thrum.errors import FederationError, ThrumError
 from thrum.evaluation.table import Result
 from thrum.federation.flare.allowed import Allowed
+from thrum.federation.flare.announcing import Counting
 from thrum.federation.flare.engine import Engine
 from thrum.federation.flare.history import note_round, now
 from thrum.federation.flare.kit import Kit, reachable
@@ -29,6 +31,7 @@ from thrum.federation.flare.rounds import (
     listening,
     one_round,
     open_site,
+    own_dataset,
     wait_for_server,
 )
 from thrum.federation.flare.settings import ServerSettings, SiteSettings
@@ -37,8 +40,10 @@ from thrum.types import Progress
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
-LATE_SECONDS = 5.0
-"""Between two looks at who has come since the last round began."""
+LOOK_SECONDS = 5.0
+"""Between two looks at who, and how many clips, have come since the last round."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -70,6 +75,7 @@ def serve_rounds(
     settings: ServerSettings,
     *,
     every_seconds: float,
+    when_clips: int | None = None,
     wait_seconds: float,
     tell: Tell,
     progress: Progress,
@@ -83,6 +89,9 @@ def serve_rounds(
 
     Parameters
     ----------
+    when_clips
+        A round begins earlier where the sites of the last one together have so many new training clips, but
+        not before as much time has passed as that one took, whatever sites say. None keeps to the schedule.
     wait_seconds
         How long all registered sites may take to come; then a quorum is enough, where there is one, and
         else they are waited for again.
@@ -96,11 +105,11 @@ def serve_rounds(
     while rounds is None or done < rounds:
         began = now()
         try:
-            settings = _of_now(settings, allowed)
+            settings = allowed.now(settings)
             with listening(server, operator, settings, tell=tell) as (engine, session):
                 while rounds is None or done < rounds:
-                    began = now()
-                    settings = _of_now(settings, allowed)
+                    began, clock = now(), time.monotonic()
+                    settings = allowed.now(settings)
                     engine.tell(settings)
                     outcome = one_round(
                         engine,
@@ -119,11 +128,16 @@ def serve_rounds(
                     if rounds is None or done < rounds:
                         for warning in filter(None, (server.warning(), operator.warning())):
                             tell(warning)
-                        tell(f"the next round begins in {_in_words(every_seconds)} (Ctrl-C ends)")
-                        asked = set(outcome["asked"])
-                        who_is_late = partial(_late, session, allowed, settings, asked)
-                        if late := _rest(engine, every_seconds, who_is_late):
-                            tell(f"{', '.join(late)} came late: the next round begins now")
+                        sooner = f", or with {when_clips} new clips" if when_clips else ""
+                        tell(
+                            f"the next round begins in {_in_words(every_seconds)}{sooner} (Ctrl-C ends)"
+                        )
+                        took = time.monotonic() - clock
+                        due = partial(
+                            _due, session, allowed, settings, outcome, when_clips, clock + 2 * took
+                        )
+                        if why := _rest(engine, every_seconds, due):
+                            tell(f"{why}: the next round begins now")
         except (ThrumError, OSError) as error:
             seconds = pause.after_failure()
             tell(f"{error}; trying again in {_in_words(seconds)} (Ctrl-C ends)")
@@ -150,6 +164,7 @@ def take_part_in_rounds(
         In how many; None until the process is ended.
     """
     pause, done = Pause(), 0
+    counting = Counting(settings.out, lambda: own_dataset(settings))
     reachable(kit)  # what is wrong with the kit no waiting mends
     while rounds is None or done < rounds:
         try:
@@ -160,11 +175,11 @@ def take_part_in_rounds(
             wait_for_server(kit, tell)
             with Engine(kit, settings) as engine:
                 while rounds is None or done < rounds:
-                    seed = await_end(engine, open_site(settings), settings, tell)
+                    site = open_site(settings)
+                    seed = await_end(engine, site, settings, tell, before=counting.look)
                     clear_state(settings.out)
-                    site = open_site(
-                        settings, progress=progress
-                    )  # with what has been recorded since
+                    site = open_site(settings, progress=progress)
+                    site.prepare()  # what has been recorded since
                     ended(*conclude(site, settings, seed=seed))
                     done += 1
                     pause.went_well()
@@ -185,30 +200,50 @@ def _note_quietly(folder: Path, *, began: str, reason: str, tell: Tell) -> None:
         tell(f"that could not be noted: {error}")
 
 
-def _of_now(settings: ServerSettings, allowed: Allowed) -> ServerSettings:
-    """Return the settings with the list of sites as it is now."""
-    return settings if allowed.path is None else replace(settings, registry=dict(allowed.sites()))
-
-
-def _rest(engine: Engine, seconds: float, late: Callable[[], list[str]]) -> list[str]:
-    """Wait, but no longer than the engine lives, or until somebody comes late; return who does."""
+def _rest(engine: Engine, seconds: float, due: Callable[[], str | None]) -> str | None:
+    """Wait, but no longer than the engine lives, or until a round is due earlier; return why it is."""
     until, looked = time.monotonic() + seconds, time.monotonic()
     while time.monotonic() < until:
         engine.check()
         time.sleep(min(POLL_SECONDS, max(until - time.monotonic(), 0)))
-        if time.monotonic() - looked >= LATE_SECONDS:
+        if time.monotonic() - looked >= LOOK_SECONDS:
+            if why := due():
+                return why
             looked = time.monotonic()
-            if found := late():
-                return found
-    return []
+    return None
 
 
-def _late(
-    session: Operator, allowed: Allowed, settings: ServerSettings, asked: set[str]
-) -> list[str]:
-    """Return the sites that are here, may take part, and were not here when the last round began."""
-    may = _of_now(settings, allowed).registry
-    return sorted(name for name in session.connected() if name in may and name not in asked)
+def _due(
+    session: Operator,
+    allowed: Allowed,
+    settings: ServerSettings,
+    outcome: Mapping[str, Any],
+    when_clips: int | None,
+    soonest: float,
+) -> str | None:
+    """Return why a round is to begin before its time; None where nothing is.
+
+    Parameters
+    ----------
+    outcome
+        Of the last round. New clips count of those who were in it to the end: another would be waited for, or
+        fail, again and again.
+    soonest
+        When, by the monotonic clock, new clips count.
+    """
+    here = session.here(allowed.now(settings).registry)
+    if late := [name for name in here if name not in outcome["asked"]]:
+        return f"{', '.join(late)} came late"
+    if when_clips is None or time.monotonic() < soonest:
+        return None
+    try:
+        new = session.announced([name for name in here if name in outcome["sites"]])
+    except FederationError as error:  # one of them has just gone
+        _log.warning("%s", error)
+        return None
+    if sum(new.values()) < when_clips:
+        return None
+    return f"{sum(new.values()):,} new clips have come at {', '.join(n for n in new if new[n])}"
 
 
 def _in_words(seconds: float) -> str:

@@ -65,7 +65,7 @@ class Status:
     damaged
         Lines of the ledger that cannot be read.
     rounds_done, rounds_stopped
-        How many rounds of a server that goes on (``--every``) have ended so, of the last thousand.
+        How many rounds of a server that goes on (``--serve``) have ended so, of the last thousand.
     sites
         What a server holds of each site.
     """
