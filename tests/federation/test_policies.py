@@ -1,5 +1,6 @@
 """What Algorithm 1 sends back: no order of names, no mean of few sites; and a word where one site changes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,27 @@ def test_frames_are_wanted_where_frames_are_stacked(data: Dataset, tmp_path: Pat
     assert checked_releases(None, "", sharing="embeddings", form="image").embeddings == "frames"
     assert checked_releases(None, "", sharing="statistics") == Releases()
     assert checked_releases("least:9", "3,1e-5", sharing="statistics").budget == "3,1e-5"
+
+
+def test_a_private_round_says_its_epsilon_and_sends_nothing_that_has_no_noise(
+    data: Dataset, tmp_path: Path
+) -> None:
+    pytest.importorskip("opacus")
+    config = preset_config("compact", assignments=("epochs=1", "members=2", "dp_epsilon=5"))
+
+    done = simulate(
+        data, embedder=create_embedder("precomputed"), config=config, folder=tmp_path,
+        sharing="embeddings",
+    )  # fmt: skip
+
+    site = tmp_path / "sites" / "fan_id_00"
+    assert not (site / "pools").exists()  # how the others' clips vary
+    assert sent(tmp_path, "fan_id_00").config == config
+    assert not sent(tmp_path, "fan_id_00").members[0].frame_whitening.mean.any()
+    (told,) = [note for note in done.notes if "DP-SGD" in note]
+    assert re.search(r"epsilon (4\.9|5 )", told)
+    assert (
+        "trained by DP-SGD with epsilon 5 at delta 1e-05 a clip"
+        in (site / "ledger.jsonl").read_text()
+    )
+    assert '"fan/id_00"' in (tmp_path / "server" / "budget.json").read_text()

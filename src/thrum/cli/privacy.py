@@ -17,6 +17,7 @@ from thrum.cli.options import (
     Layout,
     Normal,
     Seed,
+    Settings,
     Sharing,
     open_data,
 )
@@ -83,6 +84,7 @@ def audit(
             help="Exit with 4 where more leaks, 0 (chance) to 1 (certainty); repeatable.",
         ),
     ] = None,
+    settings: Settings = None,
     seed: Seed = 0,
     layout: Layout = None,
     labels: Labels = None,
@@ -113,13 +115,15 @@ def audit(
     from thrum.privacy.audit.simulated import Simulation, simulated
     from thrum.privacy.audit.voices import voices
     from thrum.privacy.mechanisms import told_release
+    from thrum.systems.embedding_sharing import preset_config
+    from thrum.systems.embedding_sharing.private import require_opacus
 
     for name in [*(attacks or []), *(name for name in limits if name)]:
         ATTACKS.require(name)
     shared: Literal["statistics", "embeddings"] = (
         "statistics" if sharing == "statistics" else "embeddings"
     )
-    settings = AuditSettings(
+    asked_for = AuditSettings(
         embedder,
         "simulated machines" if data is None else data.resolve().name,
         tuple(release or DEFAULTS[sharing]),
@@ -127,11 +131,13 @@ def audit(
         algorithm=1 if algorithm == 1 else 2,
         sites=sites,
         attacks=tuple(attacks or ()),
+        settings=tuple(settings or ()),
         seed=seed,
     )
-    for text in settings.releases:
+    for text in asked_for.releases:
         told_release(text, shared)  # what is misspelt is said before an hour's work
-    names = check_attacks(settings)
+    require_opacus(preset_config("compact", assignments=asked_for.settings))
+    names = check_attacks(asked_for)
     asked = set(names)
     with console.progress(quiet=json) as progress:
         if data is None:
@@ -149,7 +155,7 @@ def audit(
             if "speech" in asked:
                 beside = spoken_beside(material, model, voices(speech), seed=seed)
                 material = replace(material, aside=beside)
-        done = run(material, settings, progress=progress)
+        done = run(material, asked_for, progress=progress)
     done.write(out)
     write_page(out / "audit.html", done)
     passed = done.above(limits)

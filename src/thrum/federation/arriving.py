@@ -111,7 +111,7 @@ class Arriving:
             self._try(classifier)
             self.brought.make_room()
             classifier.save(folder)
-            return f"classifier {folder.name}"
+            return f"classifier {folder.name}{classifier.config.told}"
 
         return self._kept("a classifier", keep)
 

@@ -36,6 +36,7 @@ from thrum.federation.roll import Roll
 from thrum.federation.scoring import kept as kept_scoring
 from thrum.federation.secure import summed
 from thrum.federation.statistics import parse_statistics
+from thrum.federation.training_costs import FILE, TrainingCosts
 from thrum.privacy.mechanisms import parse_statistics_chain
 from thrum.systems.embedding_sharing import (
     Config,
@@ -44,6 +45,7 @@ from thrum.systems.embedding_sharing import (
     train_classifier,
 )
 from thrum.systems.embedding_sharing.moments import Moments
+from thrum.systems.embedding_sharing.private import cost_of, require_opacus
 from thrum.training import device_of
 from thrum.types import Progress
 
@@ -101,6 +103,7 @@ class Server:
         progress: Progress | None = None,
     ) -> None:
         config.require_shareable()
+        require_opacus(config)
         self.folder = folder
         self.pieces = PieceStore(folder / "pieces")
         self.config = config
@@ -112,6 +115,7 @@ class Server:
         self.quorum = quorum
         self.release = release
         self.whitening_from = whitening_from
+        self._costs = TrainingCosts(folder / FILE)
         self.progress = progress
 
     def collaborate(
@@ -146,9 +150,12 @@ class Server:
             groups, alone = groups_of(trusted, per_machine_type=self.per_machine_type)
             first = next(iter(members.values())).description
             config, told = self._config(algorithm, members)
+            private = config.dp_epsilon is not None
             classifiers = {}
             for group, keys in groups.items():
                 pool = FramePool({key: pools[key] for key in keys})
+                if private:
+                    told.append(self._costs.spend(keys, cost_of(config, pool), config))
                 classifiers[group] = train_classifier(
                     pool,
                     config,
@@ -164,7 +171,7 @@ class Server:
                     sites=[name for name, own in members.items() if set(keys) & set(own.machines)],
                 )
             handing_out = HandingOut(roll, sites, members)
-            pooled = handing_out.pools(found)
+            pooled = {} if private else handing_out.pools(found)
             if algorithm == 1:
                 kept = handing_out.classifiers(classifiers, groups)
             else:
@@ -190,6 +197,11 @@ class Server:
         self, algorithm: Algorithm, members: Mapping[str, Member]
     ) -> tuple[Config, list[str]]:
         """Return the settings of the classifier under the policy, and what the operator must know of it."""
+        if self.config.dp_epsilon is not None:
+            return self.config, [
+                "no site is sent how the others' clips vary: no noise is on that, which there is on the "
+                "networks"
+            ]
         few = algorithm == 1 and len(members) < self.whitening_from
         if not few or not self.config.standardise:
             return self.config, []

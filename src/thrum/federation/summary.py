@@ -112,7 +112,9 @@ def _facts(simulation: Simulation) -> dict[str, str]:
 def _shared(settings: Mapping[str, Any]) -> str:
     if settings["sharing"] == "statistics":
         return "statistics"
-    return f"embeddings, Algorithm {settings['algorithm']}"
+    private = settings["config"].get("dp_epsilon")
+    told = "" if private is None else f", networks by DP-SGD with epsilon {private:g} a clip"
+    return f"embeddings, Algorithm {settings['algorithm']}{told}"
 
 
 def _sound(clip: Clip, site: Site) -> Recording | LogMel:

@@ -23,11 +23,14 @@ class Round:
         What is shared, and where the classifier goes.
     sites
         How many take part.
+    settings
+        Of the ID classifier, beside those of an audit, as ``key=value``.
     """
 
     sharing: Sharing = "embeddings"
     algorithm: Algorithm = 1
     sites: int = 10
+    settings: tuple[str, ...] = ()
 
 
 class Attack(ABC):

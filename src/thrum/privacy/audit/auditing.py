@@ -50,6 +50,8 @@ class AuditSettings:
         How many take part in it.
     attacks
         Their names; empty for all.
+    settings
+        Of the ID classifier, as ``key=value``.
     seed
         Decides everything random.
     """
@@ -61,6 +63,7 @@ class AuditSettings:
     algorithm: Algorithm = 1
     sites: int = 10
     attacks: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -182,7 +185,7 @@ def audit(
         parse_statistics_chain(text) if statistics else parse_chain(text)
         for text in settings.releases
     ]
-    imagined = Round(settings.sharing, settings.algorithm, settings.sites)
+    imagined = Round(settings.sharing, settings.algorithm, settings.sites, settings.settings)
     names = check_attacks(settings)
     kinds = [ATTACKS.load(name) for name in names]
     auxiliary, target = material.divided()
@@ -213,6 +216,7 @@ def audit(
                 alone=by_itself,
                 sharing=settings.sharing,
                 seed=settings.seed,
+                settings=settings.settings,
                 progress=progress,
             )
         n_bytes = _bytes_per_clip(everybody)

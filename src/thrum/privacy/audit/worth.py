@@ -72,13 +72,18 @@ def worth(
     alone: Mapping[MachineKey, float],
     sharing: Sharing,
     seed: int,
+    settings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Worth:
-    """Let all machines learn together by what was released of each; `alone` is what they reach without."""
+    """Let all machines learn together by what was released of each; `alone` is what they reach without.
+
+    `settings` are of the ID classifier. Where it is trained by DP-SGD, nothing else comes back, as in a
+    round.
+    """
     shared = _by_machine(released)
     networks: dict[MachineKey, Network] = {}
+    config = preset_config("compact", assignments=[*SHORTENED, *settings])
     if sharing == "embeddings" and len(shared) > 1:
-        config = preset_config("compact", assignments=SHORTENED)
         classifier = train_classifier(
             FramePool({key: one["train"] for key, one in shared.items()}),
             config,
@@ -89,7 +94,7 @@ def worth(
             stage=f"what {released.chain} is worth",
         )
         networks = {key: Network(classifier, key) for key in shared}
-    pools = _pools(released, shared)
+    pools = _pools(released, shared) if config.dp_epsilon is None else {}
     found: dict[str, list[float]] = {}
     for key in alone:
         one = shared[key]

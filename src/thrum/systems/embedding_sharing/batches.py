@@ -90,7 +90,7 @@ class Batches:
         """Return a batch of `size` inputs drawn at random."""
         if self.config.form == "image":
             return self._images(random.integers(0, len(self.items), size), random)
-        return self._sequences(random.choice(len(self.frames), size, p=self.chances), random)
+        return self.of_clips(random.choice(len(self.frames), size, p=self.chances), random)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch."""
@@ -103,8 +103,8 @@ class Batches:
         labels = torch.from_numpy(self.labels[[clip for clip, _ in items]])
         return self._mixed(self._whitened(inputs), labels, random)
 
-    def _sequences(self, chosen: NDArray[np.int64], random: np.random.Generator) -> Batch:
-        """Cut a random stretch of each clip, mix pairs, mask some dimensions."""
+    def of_clips(self, chosen: NDArray[np.int64], random: np.random.Generator) -> Batch:
+        """Cut a random stretch of each clip, mix pairs, mask some dimensions (the form ``sequence``)."""
         inputs = np.empty((len(chosen), self.shape.frames, self.shape.dimensions), np.float32)
         for row, clip in enumerate(chosen):
             frames = self._clip(int(clip))

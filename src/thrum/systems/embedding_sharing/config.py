@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from thrum import config as configs
 from thrum.detectors.base import DETECTORS
 from thrum.errors import ConfigError
+from thrum.privacy.mechanisms.noise import check_budget
 
 Training = Literal["pooled", "fedavg", "split", "shuffled", "untrained"]
 
@@ -68,6 +69,12 @@ class Config:
         ``split`` stays as many steps at a client.
     norm
         Of the network's layers; ``group`` is the best chance of training on divided data. Ours.
+    dp_epsilon, dp_delta
+        Train by DP-SGD, so that all networks together are (ε, δ)-private for each clip
+        (docs/privacy.md); None does not. Wants `norm` ``group``, and neither `mixup` nor `standardise`:
+        they make one of many clips. Ours.
+    clip_norm
+        The length that the gradient of one clip has at most, under DP-SGD. Ours.
     """
 
     embedder: str = "modulation"
@@ -94,6 +101,9 @@ class Config:
     local_learning_rate: float = 1.0
     proximal: float = 0.0
     norm: Literal["batch", "group"] = "batch"
+    dp_epsilon: float | None = None
+    dp_delta: float = 1e-5
+    clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
         DETECTORS.load(self.detector)
@@ -119,11 +129,39 @@ class Config:
         for name in ("margin", "weight_decay", "proximal"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, wanted 0 or more")
+        if self.dp_epsilon is not None:
+            self._check_private(self.dp_epsilon)
+
+    def _check_private(self, epsilon: float) -> None:
+        """Raise a `ConfigError` where a clip could not be protected."""
+        check_budget(epsilon, self.dp_delta)
+        configs.require_positive(self, "clip_norm")
+        if self.form != "sequence" or self.training != "pooled":
+            raise ConfigError(
+                f"dp_epsilon is {epsilon:g}, form {self.form!r} and training {self.training!r}: DP-SGD wants "
+                f"'sequence' and 'pooled', as --preset compact has them"
+            )
+        for name, wanted in PRIVATE.items():
+            if getattr(self, name) != wanted:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, and with dp_epsilon it must be {wanted!r}: else "
+                    f"what is learnt of one clip passes through others, and no noise covers it"
+                )
+
+    @property
+    def told(self) -> str:
+        """What a ledger must know of how networks were trained, after a comma; nothing of most."""
+        if self.dp_epsilon is None:
+            return ""
+        return f", trained by DP-SGD with epsilon {self.dp_epsilon:g} at delta {self.dp_delta:g} a clip"
 
     def require_shareable(self) -> None:
         """Raise a `UsageError` where sites could not take part: they take registered names only."""
         DETECTORS.require(self.detector)
 
+
+PRIVATE: Mapping[str, object] = {"norm": "group", "mixup": False, "standardise": False}
+"""What DP-SGD wants; a preset takes it where `dp_epsilon` is set."""
 
 PRESETS = {
     "paper": Config(embedder="openl3_6144"),
@@ -155,7 +193,9 @@ def preset_config(
     if preset not in PRESETS:
         raise ConfigError(f"no preset is called {preset!r}; there are: {', '.join(PRESETS)}")
     values = configs.to_mapping(PRESETS[preset])
-    if file is not None:
-        values.update(configs.read_toml(file))
+    named = {} if file is None else configs.read_toml(file)
+    if "dp_epsilon" in {*named, *(one.partition("=")[0].strip() for one in assignments)}:
+        values.update(PRIVATE)
+    values.update(named)
     chosen = configs.from_mapping(Config, values, where=str(file or preset))
     return configs.with_overrides(chosen, assignments)

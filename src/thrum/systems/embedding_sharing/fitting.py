@@ -18,6 +18,7 @@ from thrum.systems.embedding_sharing.config import Config
 from thrum.systems.embedding_sharing.fedavg import Averaging
 from thrum.systems.embedding_sharing.optimising import adamw, scheduled
 from thrum.systems.embedding_sharing.pool import FramePool
+from thrum.systems.embedding_sharing.private import Cost, Private, cost_of, require_opacus
 from thrum.systems.embedding_sharing.split import Splitting
 from thrum.training import device_of, train
 from thrum.types import Progress
@@ -44,11 +45,14 @@ def train_classifier(
     stack_frames, stack_hop
         The embedder's stacking, for the form ``image``.
     seed
-        Decides everything random: the same pool, settings and seed give the same bits on one machine.
+        Decides everything random: the same pool, settings and seed give the same bits on one machine. With
+        `dp_epsilon`, only the weights to begin with: nobody may know the noise.
     checkpoint
         A file name; the state of each member is kept beside it while training. A checkpoint of another
         pool, seed or settings is not used.
     """
+    require_opacus(config)
+    cost = None if config.dp_epsilon is None else cost_of(config, pool)
     shape = _shape(pool, config, stack_frames, stack_hop)
     torch.manual_seed(seed)
     classifier = IDClassifier(pool.keys, shape, config).to(device_of(device))
@@ -58,7 +62,8 @@ def train_classifier(
         _fit_whitening(member, config, pool, clips)
         if config.training == "untrained":
             continue
-        fitting = _fitting(member, shape, config, pool, clips, seed=seed)
+        fitting = _fitting(member, shape, config, pool, clips, seed=seed, cost=cost)
+        drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         train(
             member,
             batches=fitting.batches,
@@ -66,7 +71,7 @@ def train_classifier(
             optimizer=fitting.optimizer,
             scheduler=fitting.scheduler,
             epochs=fitting.epochs,
-            seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]),
+            seed=drawn if cost is None else Private.seed(),
             checkpoint=checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-{number}"),
             fingerprint=f"{origin} {number}",
             progress=progress,
@@ -139,7 +144,10 @@ def _fitting(
     clips: NDArray[np.int64],
     *,
     seed: int,
+    cost: Cost | None,
 ) -> Fitting:
+    if cost is not None:
+        return Private(member, shape, config, pool, clips, cost=cost)
     if config.training == "fedavg":
         return Averaging(member, shape, config, pool, clips)
     if config.training == "split":

@@ -116,7 +116,7 @@ class Membership(Attack):
                 trained.setdefault(key, []).append(own)
         classifier = train_classifier(
             FramePool(trained),
-            preset_config("compact", assignments=settings),
+            preset_config("compact", assignments=[*settings, *self.round.settings]),
             stack_frames=1,
             stack_hop=1,
             seed=1000 * number + self.seed,
