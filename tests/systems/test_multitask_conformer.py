@@ -181,6 +181,16 @@ def test_of_one_type_each_machine_id_is_told_from_the_others() -> None:
     torch.testing.assert_close(Loss(network, config, with_type=True)(batch), wanted)
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_without_another_type_the_type_head_trains_alone(others: int) -> None:
+    network, batch = batch_of(2, others=others)
+    config = replace(QUICK, id_weight=0.0, augmentation_task=False)
+    Loss(network, config, with_type=True)(batch).backward()
+    assert network.targets.classifier.weight.grad.any()
+    learnt = [p.grad is not None and bool(p.grad.any()) for p in network.encoder.parameters()]
+    assert any(learnt) == (others > 0)
+
+
 def hand_made() -> Readings:
     features = np.array([[2.0, 0], [-2, 0], [0, 1], [0, -1]], np.float32)
     ids = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1], [0.2, 0.2, 0.6]]))

@@ -87,7 +87,8 @@ class Loss:
     """L = L_type + α L_id + β L_aug (eq. 3), each the mean over its clips where the paper prints the sum.
 
     L_id is of the target type's clips alone, or, where these are of one machine ID, of all; L_aug of all. In
-    stage one there is no L_type.
+    stage one there is no L_type. Where there is no other type, it is about what L_id is about, and trains its
+    head alone.
     """
 
     def __init__(self, network: MultitaskNetwork, config: Config, *, with_type: bool) -> None:
@@ -105,7 +106,8 @@ class Loss:
             own = functional.cross_entropy(network.augmentations(features), batch.kinds)
             loss = loss + config.augmentation_weight * own
         if self.with_type and network.targets is not None:
-            loss = loss + network.targets(features, self._normal(batch))
+            told = features if network.sizes.targets == 1 else features.detach()
+            loss = loss + network.targets(told, self._normal(batch))
         return loss
 
     def _normal(self, batch: Batch) -> Tensor:
