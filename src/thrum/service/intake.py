@@ -27,6 +27,8 @@ from thrum.service.store.database import Database
 
 FORMATS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac"}
 """What clients may send: formats that thrum reads itself, byte by byte."""
+MOST_RATE = 48_000
+"""Samples a second of the longest recording: silence packs well, and a small file is much memory."""
 
 
 class RefusedError(DataError):
@@ -201,6 +203,12 @@ class Intake:
                 raise RefusedError(
                     f"this recording is {described.seconds / 60:.0f} minutes long, wanted "
                     f"{self.settings.longest_minutes:g} at most (longest_minutes): send it in parts"
+                )
+            most = int(60 * self.settings.longest_minutes * MOST_RATE)
+            if described.samples > most:
+                raise RefusedError(
+                    f"this recording has {described.samples} samples, wanted {most} at most "
+                    f"(longest_minutes, of {MOST_RATE} a second): send it in parts"
                 )
             samples, rate = audio.read(path, channel=channel)
         except AudioError as error:

@@ -7,10 +7,11 @@ import secrets
 from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from thrum import storage
 from thrum.errors import UsageError
@@ -123,7 +124,10 @@ def _begin(connection: Connection, service: Service, name: str, now: float) -> s
 
 
 async def _form(request: Request) -> dict[str, str]:
-    content = (await request.body())[:10_000].decode("utf-8", "replace")
+    try:
+        content = (await request.body())[:10_000].decode("utf-8", "replace")
+    except ClientDisconnect:
+        raise HTTPException(413, "the form is too large, or was cut off") from None
     try:
         return {key: values[0] for key, values in parse_qs(content, max_num_fields=20).items()}
     except ValueError:

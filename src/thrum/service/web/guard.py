@@ -21,13 +21,16 @@ BURST = 10
 """Times the requests of a second that may come at once."""
 ADDRESSES = 10_000
 """That are remembered; who has not come for longest is forgotten."""
+CLIPS = "/api/v1/clips"
+SMALL_BYTES = 2**20
+"""What a request may hold that is no recording."""
 OPEN = (
     "/login",
     "/setup",
     "/health",
     "/_nicegui/",
     "/favicon.ico",
-    "/api/v1/clips",
+    CLIPS,
     "/api/v1/openapi.json",
 )
 """What nobody need be signed in for; the interface for clips asks for its token itself."""
@@ -100,7 +103,7 @@ class Guard:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, _limited(receive, self.most_bytes), _with_headers(send))
+            await self.app(scope, _limited(receive, self._most(scope)), _with_headers(send))
 
     async def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
         path: str = scope["path"]
@@ -112,10 +115,9 @@ class Guard:
             length = int(headers.get("content-length", "0"))
         except ValueError:
             return _answer(400, "content-length is no number")
-        if length > self.most_bytes:
-            return _answer(
-                413, f"{length} bytes are too many, {self.most_bytes} are taken (upload_mb)"
-            )
+        most = self._most(scope)
+        if length > most:
+            return _answer(413, f"{length} bytes are too many, {most} are taken (upload_mb)")
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes and not _is_own(headers):
             return _answer(403, "this request comes from a page of another site")
@@ -128,6 +130,10 @@ class Guard:
         if scope["type"] == "http" and scope["method"] == "GET" and not path.startswith("/api/"):
             return RedirectResponse("/login", status_code=303)
         return _answer(401, "sign in first")
+
+    def _most(self, scope: Scope) -> int:
+        """Return how many bytes a request may hold: recordings are large, nothing else is."""
+        return self.most_bytes if scope["path"] == CLIPS else min(SMALL_BYTES, self.most_bytes)
 
     def _person(self, headers: dict[str, str]) -> people.Person | None:
         held = held_by(headers)

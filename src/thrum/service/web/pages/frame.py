@@ -54,11 +54,15 @@ class Visit:
     say: Say
     language: str
 
-    def allowed(self, role: Role) -> bool:
-        """Return whether the visitor has a role, now; says it to the visitor where not."""
+    def is_on(self) -> bool:
+        """Return whether the visitor is still signed in, as who the page was made for."""
         now = self.service.intake.now()
         with self.service.database.reading() as connection:
-            on = people.is_on(connection, self.person, now)
+            return people.is_on(connection, self.person, now)
+
+    def allowed(self, role: Role) -> bool:
+        """Return whether the visitor has a role, now; says it to the visitor where not."""
+        on = self.is_on()
         if on and self.person.may(role):
             return True
         ui.notify(self.say("not_allowed" if on else "signed_off"), type="warning")
@@ -122,6 +126,10 @@ def refreshed(
     async def again() -> None:
         if visit.service.ended.is_set():
             return
+        if not await run.io_bound(visit.is_on):  # signed out elsewhere, removed, or too long ago
+            timer.cancel()
+            ui.navigate.to("/login")
+            return
         seen = await run.io_bound(look)
         if seen is not None and last != [seen]:
             last[:] = [seen]
@@ -130,7 +138,7 @@ def refreshed(
     first = look()
     last[:] = [first]
     show(first)
-    ui.timer(every, again)
+    timer = ui.timer(every, again)
 
 
 def _bound_unseen() -> None:
