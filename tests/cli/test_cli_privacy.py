@@ -62,6 +62,18 @@ def test_an_audit_writes_its_figures_and_stops_where_too_much_leaks(
     assert run(*words, "--max-leak", "statistics=1")[0] == 0
 
 
+def test_a_folder_without_voices_is_named_before_anything_is_simulated(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    for folder, message in (("nowhere", "no such folder"), (".", "recordings of 0 speakers")):
+        words = ["--simulate", "--speech", str(tmp_path / folder), "--out", str(tmp_path / "out")]
+
+        code, shown = run(*words)
+
+        assert code == 1
+        assert message in shown
+        assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -71,6 +83,10 @@ def test_an_audit_writes_its_figures_and_stops_where_too_much_leaks(
         (["--simulate", "--max-leak", "spech=0.1"], "spech"),
         (["--simulate", "--attacks", "reconstruc"], "reconstruct"),
         (["--simulate", "--release", "clip-mean"], "no mechanism is called 'clip-mean'"),
+        (["--simulate", "--release", "gaussian:0,1e-5,clip"], "epsilon is 0"),
+        (["--simulate", "--release", "rotate:nowhere"], "the secret nowhere cannot be read"),
+        (["--simulate", "--set", "dp_epsilon=0"], "epsilon is 0"),
+        (["--simulate", "--set", "dp_epsilon=1", "--set", "mixup=true"], "mixup is True"),
         (["--simulate", "--sharing", "sound"], "statistics or embeddings"),
         (["--simulate", "--sharing", "statistics", "--attacks", "speech"], "none leaves"),
         (["--simulate", "--sharing", "statistics", "--release", "frames"], "no mechanism for stat"),

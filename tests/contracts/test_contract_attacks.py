@@ -9,7 +9,12 @@ from thrum.privacy.audit.attacks import membership
 from thrum.privacy.mechanisms import parse_chain
 
 FOUND = {
-    "reconstruct": {"spectrum": 0.9, "detail": 0.2},
+    "reconstruct": {
+        "spectrum": 0.9,
+        "detail": 0.2,
+        "spectrum by networks": 0.7,
+        "detail by networks": 0.2,
+    },
     "attributes": {"speed": 0.9, "kind": 0.9, "fault": 0.8},
     "rhythm": {"on": 0.8},
     "speech": {"presence": 0.95, "keyword": 0.95, "speaker": 0.8},

@@ -139,12 +139,12 @@ def audit(
     require_opacus(preset_config("compact", assignments=asked_for.settings))
     names = check_attacks(asked_for)
     asked = set(names)
+    spoken = voices(speech) if "speech" in asked else []
     with console.progress(quiet=json) as progress:
         if data is None:
             model, simulation = create_embedder(embedder), Simulation()
             material = simulated(simulation, model, seed=seed, progress=progress)
             if asked & {"rhythm", "linkage", "speech"}:
-                spoken = voices(speech) if "speech" in asked else []
                 own = asides(simulation.config(seed), model, spoken, progress=progress)
                 material = replace(material, aside=own)
         else:
@@ -153,7 +153,7 @@ def audit(
             model = create_embedder(chosen)
             material = recorded(dataset, model, progress=progress)
             if "speech" in asked:
-                beside = spoken_beside(material, model, voices(speech), seed=seed)
+                beside = spoken_beside(material, model, spoken, seed=seed)
                 material = replace(material, aside=beside)
         done = run(material, asked_for, progress=progress)
     done.write(out)

@@ -74,6 +74,10 @@ def voices(folder: Path | None) -> list[Voice]:
 
 def _recorded(folder: Path) -> list[Voice]:
     """Read ``<speaker>/<word>….wav``; speakers whose name begins with ``f`` are women."""
+    if not folder.is_dir():
+        raise DataError(
+            f"--speech is {folder}, and there is no such folder: wanted <speaker>/<word>.wav in it"
+        )
     paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
     speakers = sorted({path.parent.name for path in paths})
     if len(speakers) < 4:

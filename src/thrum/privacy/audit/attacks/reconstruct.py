@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thrum.privacy.audit.attack import Attack
-from thrum.privacy.audit.judging import Finding, judged, not_measured, r2, share_of_energy
+from thrum.privacy.audit.decoder import NetworkDecoder
+from thrum.privacy.audit.judging import (
+    Finding,
+    Metric,
+    judged,
+    not_measured,
+    r2,
+    share_of_energy,
+)
 from thrum.privacy.audit.material import CELL_SECONDS, Material, Sample
 from thrum.privacy.audit.probes import Ridge, between, clip_means
 
@@ -20,14 +28,16 @@ MOST_DIMENSIONS = 96
 WORDS = {
     "spectrum": "How much of a clip's average spectrum is read off what is shared",
     "detail": "How much of what changes within a clip, quarter second by quarter second, is read off",
+    "spectrum by networks": "The average spectrum, read off by small networks instead of a linear map",
+    "detail by networks": "What changes within a clip, read off by small networks",
 }
 
 
 class Reconstruct(Attack):
-    """Linear decoders to log-mel: one for a clip's mean, one for what happens within it.
+    """Decoders to log-mel, linear ones and small networks: for a clip's mean, and for what happens within it.
 
-    A linear map of overlapping averages is what undoes them in closed form; networks did no better on
-    such embeddings.
+    A linear map of overlapping averages is what undoes them in closed form; what else there is, networks may
+    find.
     """
 
     name = "reconstruct"
@@ -40,7 +50,9 @@ class Reconstruct(Attack):
             return self
         machines = auxiliary.machines
         means = clip_means(auxiliary)
-        self._spectrum = Ridge().fit(means, _spectra(auxiliary.samples), machines)
+        spectra = _spectra(auxiliary.samples)
+        self._spectrum = Ridge().fit(means, spectra, machines)
+        self._spectrum_network = NetworkDecoder(seed=self.seed).fit(means, spectra, machines)
         every = np.concatenate([own.astype(np.float64) for own in auxiliary.vectors])
         self._centre = every.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(every.T))
@@ -50,9 +62,9 @@ class Reconstruct(Attack):
             rows.append(self._around(auxiliary, number))
             cells.append(_detail(sample))
             owners.append(np.full(len(cells[-1]), machines[number]))
-        self._decoder = Ridge().fit(
-            np.concatenate(rows), np.concatenate(cells), np.concatenate(owners)
-        )
+        known = np.concatenate(rows), np.concatenate(cells), np.concatenate(owners)
+        self._decoder = Ridge().fit(*known)
+        self._decoder_network = NetworkDecoder(seed=self.seed).fit(*known)
         return self
 
     def attack(self, released: Material) -> Sequence[Finding]:
@@ -60,34 +72,37 @@ class Reconstruct(Attack):
         if not self._fitted or any(sample.levels is None for sample in released.samples):
             reason = "the clips are stored features: wanted recordings"
             return [not_measured(self.name, q, reason, words=WORDS[q]) for q in WORDS]
-        means = clip_means(released)
-        machines = released.machines
+        means, machines = clip_means(released), released.machines
+        spectra = _spectra(released.samples)
+        rows = range(len(released.samples))
         detail = [_detail(sample) for sample in released.samples]
-        guessed = [self.detail(released, row) for row in range(len(released.samples))]
         owners = np.repeat(machines, [len(own) for own in detail])
+        within = np.concatenate(detail)
+        by_networks = [self._about_mean(self._decoder_network, released, row) for row in rows]
+        guesses: dict[str, tuple[Any, Any, Any, Metric]] = {
+            "spectrum": (spectra, self._spectrum(means), machines, r2),
+            "detail": (
+                within,
+                np.concatenate([self.detail(released, row) for row in rows]),
+                owners,
+                share_of_energy,
+            ),
+            "spectrum by networks": (spectra, self._spectrum_network(means), machines, r2),
+            "detail by networks": (within, np.concatenate(by_networks), owners, share_of_energy),
+        }
         return [
             judged(
                 self.name,
-                "spectrum",
-                _spectra(released.samples),
-                self._spectrum(means),
-                machines,
+                quantity,
+                truth,
+                guess,
+                of,
                 measure="R²",
-                metric=r2,
+                metric=metric,
                 chance=0.0,
-                words=WORDS["spectrum"],
-            ),
-            judged(
-                self.name,
-                "detail",
-                np.concatenate(detail),
-                np.concatenate(guessed),
-                owners,
-                measure="R²",
-                metric=share_of_energy,
-                chance=0.0,
-                words=WORDS["detail"],
-            ),
+                words=WORDS[quantity],
+            )
+            for quantity, (truth, guess, of, metric) in guesses.items()
         ]
 
     def baseline(self) -> dict[str, float]:
@@ -96,13 +111,18 @@ class Reconstruct(Attack):
 
     def detail(self, released: Material, row: int) -> NDArray[np.float64]:
         """Return the guess at what changes within a clip, (C, F) in dB about its mean."""
-        guess = self._decoder(self._around(released, row))
-        return np.asarray(guess - guess.mean(axis=0))
+        return self._about_mean(self._decoder, released, row)
 
     def levels(self, released: Material, row: int) -> NDArray[np.float64]:
         """Return the guess at a clip's log-mel cells (C, F) in dB."""
         mean = released.vectors[row].astype(np.float64).mean(axis=0)
         return np.asarray(self._spectrum(mean[None]) + self.detail(released, row))
+
+    def _about_mean(
+        self, decoder: Ridge | NetworkDecoder, released: Material, row: int
+    ) -> NDArray[np.float64]:
+        guess = decoder(self._around(released, row))
+        return np.asarray(guess - guess.mean(axis=0))
 
     def _around(self, released: Material, row: int) -> NDArray[np.float64]:
         """Return what was released around each cell, (C, places · K)."""
