@@ -21,9 +21,9 @@ SECONDS = 4.0
 RATE = 16000
 
 
-def dataset(folder: Path) -> Path:
+def dataset(folder: Path, *, clips: int = 20, seconds: float = SECONDS) -> Path:
     return machines.write_sound(
-        folder, machines=2, clips=20, seconds=SECONDS, rate=RATE, anomalies=0
+        folder, machines=2, clips=clips, seconds=seconds, rate=RATE, anomalies=0
     )
 
 

@@ -243,6 +243,19 @@ def test_judgements_are_posted(file, sound, capsys, receiver) -> None:
     assert (code, "answers 500" in err) == (1, True)
 
 
+def test_what_nobody_took_is_posted_at_the_next_start(file, sound, capsys, receiver) -> None:
+    spool = ["--spool", sound / "spool"]
+    code, first, err = judged(
+        capsys, file, sound / "0.wav", "--post", "http://127.0.0.1:9/", *spool
+    )
+    assert (code, "1 wait and are sent at the next start" in err) == (1, True)
+    code, second, _ = judged(
+        capsys, file, sound / "1.wav", "--post", f"{receiver.address}/in", *spool
+    )
+    assert code == 0
+    assert receiver.taken == first + second
+
+
 def test_a_microphone_gives_clips_end_to_end(file: Path) -> None:
     model = Model(file)
     heard = machines.tone(np.random.default_rng(1), 110, seconds=8, rate=RATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from typer.testing import CliRunner
 
 from contracts.test_contract_embedders import noise, random_weights
 from embedders.test_runtimes import TOLERANCES
-from thrum import storage
+from thrum import audio, storage
 from thrum.cli.main import app
 from thrum.embedders.base import EMBEDDERS
-from thrum.errors import UsageError
+from thrum.errors import DataError, UsageError
 from thrum.export import export_monitor, pretrained
 from thrum.export.embedders import KNOWN, exported
 from thrum.export.frontend import SAMPLES
@@ -181,6 +182,47 @@ def test_clips_too_long_for_an_embedder_are_refused(monitor: Monitor, tmp_path: 
     monitor.takings[monitor.name] = taking
     with pytest.raises(UsageError, match=r"clips of up to 30 s .* 29.92 s at a time: .* 19$"):
         export_monitor(monitor, tmp_path / "m.onnx")
+
+
+@pytest.fixture(scope="module")
+def of_yamnet(tmp_path_factory: pytest.TempPathFactory) -> Monitor:
+    folder = tmp_path_factory.mktemp("yamnet")
+    data = exporting.dataset(folder / "data", clips=6, seconds=1.0)
+    return exporting.monitor(data, folder / "run", "knn", {"embedder": "yamnet", "neighbours": 1})
+
+
+def test_in_8_bits_a_monitor_is_learnt_again_by_the_network_that_it_gets(
+    of_yamnet: Monitor, tmp_path: Path
+) -> None:
+    told = export_monitor(of_yamnet, tmp_path / "m.onnx", int8=True)
+    assert told["network"] == "int8"
+    assert told["int8"]["bytes_after"] < 0.3 * told["int8"]["bytes_before"]
+    assert told["int8"]["clips"] == 6
+    model = Model(tmp_path / "m.onnx")
+    known = np.array(model.told["left_out_scores"]["normal"])
+    assert not np.allclose(known, of_yamnet.baseline.left_out, rtol=1e-3)
+    # What it knows, its own network heard: a clip is at no distance from itself.
+    for clip in of_yamnet.baseline.clips[:3]:
+        assert model.judge(audio.read(Path(clip.path))[0]).score < 1e-2 * np.median(known)
+
+
+def test_in_8_bits_only_where_it_pays_and_where_the_clips_are_there(
+    of_yamnet: Monitor, monitor: Monitor, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match="int8 is offered where it pays, for yamnet, not for 'logm"
+    ):
+        export_monitor(monitor, tmp_path / "m.onnx", int8=True)
+    other = copy(monitor)
+    other.system = SYSTEMS.load("autoencoder")()
+    with pytest.raises(UsageError, match="for the system 'knn' alone, this one is 'autoencoder'"):
+        export_monitor(other, tmp_path / "m.onnx", int8=True)
+    path = Path(of_yamnet.baseline.clips[4].path)
+    path.rename(tmp_path / "away.wav")
+    with pytest.raises(DataError, match=f"{path.name} is not there, or not what was learnt"):
+        export_monitor(of_yamnet, tmp_path / "m.onnx", int8=True)
+    (tmp_path / "away.wav").rename(path)
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_what_is_told_in_the_file(monitor: Monitor, tmp_path: Path) -> None:

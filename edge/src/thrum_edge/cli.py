@@ -31,7 +31,7 @@ def run(asked: argparse.Namespace) -> int:
     """Judge what was asked for; return the exit code."""
     from thrum_edge.alarms import Stream
     from thrum_edge.model import Model
-    from thrum_edge.posting import require_address
+    from thrum_edge.telling import Telling
 
     model = Model(asked.model)
     if asked.info:
@@ -39,10 +39,9 @@ def run(asked: argparse.Namespace) -> int:
         clips = {name: len(own) for name, own in model.told["left_out_scores"].items()}
         print(json.dumps({**shown, "normal_clips": clips}, indent=2, ensure_ascii=False))
         return 0
-    if asked.post:
-        require_address(asked.post)
     if bool(asked.paths) == asked.microphone:
         raise EdgeError("say what to judge: recordings, or --microphone")
+    telling = Telling(asked, model.sample_rate)
     stream, alarm, refused = Stream(model.told), False, False
     for clip in _clips(asked, model.told):
         try:
@@ -68,8 +67,10 @@ def run(asked: argparse.Namespace) -> int:
             "level_db": round(reading.level_db, 2),
         }
         _say(judgement, as_json=asked.json)
-        refused |= not _posted(asked.post, judgement) or reading.score is None
+        refused |= reading.score is None
+        refused |= _not_told(telling.tell(judgement, clip.samples)) and asked.spool is None
         alarm |= state == "alarm"
+    refused |= _not_told(telling.end())
     if not asked.json:
         for name, words in model.told["promises"].items():
             where = f"{name}: " if len(model.told["promises"]) > 1 else ""
@@ -108,17 +109,12 @@ def _say(judgement: dict[str, Any], *, as_json: bool) -> None:
     print(f"{judgement['state']:<13}{judgement['file']}{place}{numbers}", flush=True)
 
 
-def _posted(address: str | None, judgement: dict[str, Any]) -> bool:
-    from thrum_edge.posting import post
-
-    if address is None:
-        return True
-    try:
-        post(address, judgement)
-    except EdgeError as error:
-        print(f"not posted: {error}", file=sys.stderr)
-        return False
-    return True
+def _not_told(errors: Iterator[EdgeError]) -> bool:
+    """Say what was not taken, and return whether there was any."""
+    found = list(errors)
+    for error in found:
+        print(f"not told: {error}", file=sys.stderr)
+    return bool(found)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,6 +126,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--microphone", action="store_true", help="judge what a microphone hears")
     parser.add_argument("--device", help="which microphone, as sounddevice calls it")
     parser.add_argument("--post", metavar="URL", help="post every judgement there, as JSON")
+    parser.add_argument(
+        "--mqtt",
+        metavar="URL",
+        help="tell a broker how the machine is: mqtt://user@host:port/prefix",
+    )
+    parser.add_argument("--mqtt-password-file", type=Path, help="holds the broker's password alone")
+    parser.add_argument("--site", default="", help="whose machine it is, in the broker's topics")
+    parser.add_argument(
+        "--send-sound", metavar="TOPIC", help="send clips to the broker, too, as FLAC"
+    )
+    parser.add_argument(
+        "--spool", type=Path, metavar="DIR", help="where waits what nobody took; it is sent later"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a clip")
     parser.add_argument("--info", action="store_true", help="say what the model is")
     return parser

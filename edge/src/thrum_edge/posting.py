@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from typing import Any
 
 from thrum_edge.errors import EdgeError
 
@@ -20,8 +17,8 @@ def require_address(address: str) -> str:
     return address
 
 
-def post(address: str, judgement: Mapping[str, Any]) -> None:
-    """Post one judgement.
+def post(address: str, judgement: bytes) -> None:
+    """Post one judgement, as JSON.
 
     Raises
     ------
@@ -30,7 +27,7 @@ def post(address: str, judgement: Mapping[str, Any]) -> None:
     """
     request = urllib.request.Request(
         require_address(address),
-        data=json.dumps(judgement).encode(),
+        data=judgement,
         headers={"Content-Type": "application/json", "User-Agent": "thrum-edge"},
         method="POST",
     )

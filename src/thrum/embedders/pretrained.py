@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ class PretrainedEmbedder(Embedder):
         self._backend = asked_backend(backend)
         self._models = cache_folder(cache).parent / "networks" if weights is None else None
         self._runners: dict[Backend, Runner] = {}
+        self._model: bytes | None = None
         weights = weights or load_weights(self.checkpoint, cache=cache)
         self.resampler: Resampler = resampler
         self.precision: Precision = precision
@@ -120,12 +122,23 @@ class PretrainedEmbedder(Embedder):
             return "torch"
         return chosen_backend(self._backend, fastest=self.fastest, of=type(self).__name__)
 
+    def with_model(self, model: bytes) -> Self:
+        """Return this embedder with another network: an ONNX model, such as one of 8-bit whole numbers.
+
+        `settings` do not tell it apart: keep its embeddings apart from others.
+        """
+        other = copy.copy(self)
+        other._model, other._backend, other._runners = model, "onnxruntime", {}
+        return other
+
     def _compiled(self, backend: Backend, inputs: Sequence[Tensor]) -> Runner:
         self._runners[backend] = runner(backend, self.network_as_onnx(inputs))
         return self._runners[backend]
 
     def network_as_onnx(self, inputs: Sequence[Tensor]) -> bytes:
         """Return the network as an ONNX model, for inputs as long as these but along the free axes."""
+        if self._model is not None:
+            return self._model
         return compiled(
             self.network,
             inputs,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thrum.embedders.base import create_embedder
+from thrum.embedders.base import Embedder
 from thrum.embedders.beats import BEATs
 from thrum.embedders.logmel import FFT_SIZE, HOP, LogMel
 from thrum.embedders.modulation import WINDOW_FRAMES, WINDOW_HOP, Modulation
@@ -32,14 +32,14 @@ class Exported(NamedTuple):
     Parameters
     ----------
     frames
-        Adds it to a graph; frames (T, D) float32 come out.
+        Adds an embedder of this kind to a graph; frames (T, D) float32 come out.
     fewest_samples
         Shorter sound the log-mel spectrogram is padded to.
     longest_seconds
         Longer sound it cannot take; None takes any.
     """
 
-    frames: Callable[[Graph, Front], str]
+    frames: Callable[[Graph, Front, Embedder], str]
     fewest_samples: int = FFT_SIZE
     longest_seconds: float | None = None
 
@@ -61,15 +61,13 @@ def exported(name: str) -> Exported:
     return KNOWN[name]
 
 
-def _logmel(graph: Graph, front: Front) -> str:
-    embedder = create_embedder("logmel")
+def _logmel(graph: Graph, front: Front, embedder: Embedder) -> str:
     assert isinstance(embedder, LogMel)
     require_logmel(embedder)
     return front.levels
 
 
-def _modulation(graph: Graph, front: Front) -> str:
-    embedder = create_embedder("modulation")
+def _modulation(graph: Graph, front: Front, embedder: Embedder) -> str:
     assert isinstance(embedder, Modulation)
     network = embedder._network
     windows = graph.windows(front.levels, length=WINDOW_FRAMES, hop=WINDOW_HOP)  # (B, 64, F)
@@ -113,17 +111,10 @@ def _half_log(graph: Graph, power: str, *, added: float, less: float) -> str:
     return graph.op("Sub", graph.op("Div", logarithm, graph.f32(2.0)), graph.f32(less))
 
 
-def _pretrained(name: str) -> Exported:
-    def frames(graph: Graph, front: Front) -> str:
-        embedder = create_embedder(name)
-        assert isinstance(embedder, PretrainedEmbedder)
-        return pretrained.frames(graph, embedder, SAMPLES)
+def _pretrained(graph: Graph, front: Front, embedder: Embedder) -> str:
+    assert isinstance(embedder, PretrainedEmbedder)
+    return pretrained.frames(graph, embedder, SAMPLES)
 
-    return Exported(frames, longest_seconds=LONGEST_SECONDS.get(name))
-
-
-LONGEST_SECONDS: Mapping[str, float] = {"beats": BEATs.piece_frames * BEATs.hop_seconds}
-"""Longer sound is embedded in pieces, which the file does not do."""
 
 _PRETRAINED = (
     "yamnet",
@@ -133,12 +124,13 @@ _PRETRAINED = (
     "panns_cnn14",
     "openl3",
     "openl3_6144",
-    "beats",
 )
 KNOWN: Mapping[str, Exported] = {
     "logmel": Exported(_logmel),
     "modulation": Exported(_modulation, (WINDOW_FRAMES - 1) * HOP),
-    **{name: _pretrained(name) for name in _PRETRAINED},
+    **{name: Exported(_pretrained) for name in _PRETRAINED},
+    # Longer sound is embedded in pieces, which the file does not do.
+    "beats": Exported(_pretrained, longest_seconds=BEATs.piece_frames * BEATs.hop_seconds),
 }
 """Those that can be exported."""
 _REFUSED: Mapping[str, str] = {

@@ -11,7 +11,7 @@ import thrum
 from thrum import config as configs
 from thrum import storage
 from thrum.datasets.taking import LONGER, Taking
-from thrum.embedders.base import Embedder
+from thrum.embedders.base import Embedder, create_embedder
 from thrum.errors import DataError, UsageError
 from thrum.export.decision import STATES, decide
 from thrum.export.embedders import exported
@@ -27,8 +27,15 @@ TOLD = "thrum"
 """The name under which it is told."""
 
 
-def export_monitor(monitor: Monitor, path: Path) -> dict[str, Any]:
+def export_monitor(
+    monitor: Monitor, path: Path, *, embedder: Embedder | None = None
+) -> dict[str, Any]:
     """Write a monitor to `path`; return what is told in the file.
+
+    Parameters
+    ----------
+    embedder
+        That of the monitor's system where its network computes in 8 bits (`thrum.export.int8`).
 
     Raises
     ------
@@ -49,10 +56,12 @@ def export_monitor(monitor: Monitor, path: Path) -> dict[str, Any]:
             f"train on recordings"
         )
     graph = Graph()
-    embedder = exported(monitor.system.config.embedder)
-    _require_short(taking, embedder.longest_seconds)
-    begun = front(graph, fewest_samples=embedder.fewest_samples)
-    found = score(graph, monitor.system, monitor.key, embedder.frames(graph, begun))
+    name = monitor.system.config.embedder
+    known = exported(name)
+    _require_short(taking, known.longest_seconds)
+    begun = front(graph, fewest_samples=known.fewest_samples)
+    frames = known.frames(graph, begun, embedder or create_embedder(name))
+    found = score(graph, monitor.system, monitor.key, frames)
     suspicious = monitor.alarms.suspicious
     p, state, operating = decide(graph, monitor.baseline, begun, found, suspicious=suspicious)
     graph.output("score", found, "float64")
@@ -60,7 +69,7 @@ def export_monitor(monitor: Monitor, path: Path) -> dict[str, Any]:
     graph.output("state", state, "int64")
     graph.output("operating_state", operating, "int64")
     graph.output("level_db", begun.level_db, "float64")
-    told = _told(monitor)
+    told = _told(monitor) | {"network": "float32" if embedder is None else "int8"}
     model = graph.model("monitor", inputs=SAMPLES, told={TOLD: json.dumps(told)})
     storage.write_bytes(path, model.SerializeToString())
     return told
