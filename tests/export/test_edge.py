@@ -144,6 +144,8 @@ def spoilt(path: Path, kind: str) -> None:
         path.write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     if kind == "words":
         path.write_bytes(b"these are words, no sound")
+    if kind == "empty":
+        path.write_bytes(b"")
     if kind == "short":
         soundfile.write(path, samples[:500], RATE)
 
@@ -156,6 +158,7 @@ def spoilt(path: Path, kind: str) -> None:
         ("cut", "is cut short: its header announces"),
         ("FLAC cut", "0.wav (cannot be read|is cut short)"),
         ("power", "a header that was never finished"),
+        ("empty", "holds nothing, 0 bytes: record it again"),
         ("words", "is neither wav nor flac"),
         ("short", r"wanted one clip \(S,\) of 0.064 s and more"),
     ],
@@ -248,7 +251,7 @@ def test_what_nobody_took_is_posted_at_the_next_start(file, sound, capsys, recei
     code, first, err = judged(
         capsys, file, sound / "0.wav", "--post", "http://127.0.0.1:9/", *spool
     )
-    assert (code, "1 wait and are sent at the next start" in err) == (1, True)
+    assert (code, "what waits (1) is sent at the next start" in err) == (1, True)
     code, second, _ = judged(
         capsys, file, sound / "1.wav", "--post", f"{receiver.address}/in", *spool
     )

@@ -159,7 +159,7 @@ def test_a_broker_that_was_away_gets_everything_in_the_end(port: int, tmp_path: 
     assert [str(error).partition(" cannot")[0] for error in errors] == (
         [f"the broker 127.0.0.1:{port}"] * 2
     )
-    assert "2 wait and are sent at the next start" in str(errors[-1])
+    assert "what waits (2) is sent at the next start" in str(errors[-1])
     broker = OwnBroker(port)
     broker.begin()
     listener = Listener(port)

@@ -114,6 +114,8 @@ def _require_whole(path: Path) -> None:
     """Raise an `EdgeError` where a file ends before the sound that it announces; libsndfile would not say."""
     with path.open("rb") as file:
         magic = file.read(12)
+        if not magic:
+            raise EdgeError(f"{path} holds nothing, 0 bytes: record it again")
         if magic[:4] == b"fLaC":
             return
         if magic[:4] != b"RIFF" or magic[8:] != b"WAVE":

@@ -83,7 +83,7 @@ class Telling:
             try:
                 box.flush()
             except EdgeError as error:
-                yield EdgeError(f"{error}; {box.waiting} wait and are sent at the next start")
+                yield EdgeError(f"{error}; what waits ({box.waiting}) is sent at the next start")
         if self._broker is not None:
             self._broker.close()
 

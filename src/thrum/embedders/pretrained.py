@@ -58,7 +58,8 @@ class PretrainedEmbedder(Embedder):
     """The order of the weights in memory: whichever was measured to be faster on a CPU."""
 
     fastest: ClassVar[tuple[Backend, ...]] = ("onnxruntime", "openvino", "torch")
-    """Backends from fast to slow, as measured (docs/performance.md); empty where only PyTorch runs it."""
+    """What ``auto`` tries, in this order, as measured on one core (docs/performance.md). Empty where only
+    PyTorch runs the network: then another backend that is asked for is refused."""
     free_axes: ClassVar[tuple[int, ...]] = (0,)
     """Axes of the network's inputs that are not always equally long."""
 
@@ -117,7 +118,11 @@ class PretrainedEmbedder(Embedder):
 
     @property
     def backend(self) -> Backend:
-        """What runs the network."""
+        """What runs the network: what was asked for, with ``auto`` the first of `fastest` that is installed.
+
+        On a GPU, and in another precision than float32, it is PyTorch. A `UsageError` where what was asked
+        for is not installed.
+        """
         if self._device.type != "cpu" or self.precision != "float32":
             return "torch"
         return chosen_backend(self._backend, fastest=self.fastest, of=type(self).__name__)

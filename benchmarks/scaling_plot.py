@@ -1,0 +1,67 @@
+"""Draws how a round's cost grows, from what scaling.py wrote.
+
+    python benchmarks/scaling_plot.py docs/results/federation/scaling*.json --out docs/images
+
+Writes ``scaling-sites.svg`` (rows of the fewest clips a site) and ``scaling-clips.svg`` (those of the fewest
+sites): processor seconds and memory, beside the line that is proportional to the last point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+WORDS = {"sites": "sites (8 training clips each)", "clips": "training clips of each of 20 sites"}
+MEASURED = {"processor_seconds": "processor seconds", "largest_mebibytes": "largest memory, MiB"}
+
+
+def draw(rows: Sequence[dict[str, Any]], axis: str, path: Path) -> None:
+    counts = [row[axis] for row in rows]
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained")
+    for panel, (name, words) in zip(panels, MEASURED.items(), strict=True):
+        values = [row[name] for row in rows]
+        panel.plot(counts, values, "o-", color="C0", label="measured")
+        if name == "processor_seconds":
+            proportional = [values[-1] * count / counts[-1] for count in counts]
+            panel.plot(counts, proportional, ":", color="0.5", label="in proportion")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            panel.set_yticks(values, [f"{value:g}" for value in values])
+            panel.legend(frameon=False)
+        else:
+            panel.set_xscale("log")
+            panel.set_ylim(0, 1.2 * max(values))
+        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.minorticks_off()
+        panel.set_xlabel(WORDS[axis])
+        panel.set_ylabel(words)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("records", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    mpl.rcParams |= {
+        "svg.hashsalt": "thrum",
+        "svg.fonttype": "none",
+    }  # the same picture, byte for byte
+    rows = [row for path in arguments.records for row in json.loads(path.read_text())["rows"]]
+    for axis, other in (("sites", "clips"), ("clips", "sites")):
+        fewest = min(row[other] for row in rows)
+        own = [row for row in rows if row[other] == fewest and row["shared"] == "statistics"]
+        own.sort(key=lambda row: row[axis])
+        draw(own, axis, arguments.out / f"scaling-{axis}.svg")
+
+
+if __name__ == "__main__":
+    main()
