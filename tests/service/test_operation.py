@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from thrum.cli.main import app
 from thrum.errors import ConfigError, StorageError, ThrumError, UsageError
-from thrum.service import backup
+from thrum.service import backup, serving
 from thrum.service.config import RetentionSettings, Settings, load
 from thrum.service.store.database import Database
 from thrum.service.store.schema import clips, metadata
@@ -177,3 +178,21 @@ def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
         Database(tmp_path / "a.sqlite")
     with pytest.raises(ConfigError, match="wanted for instance"):
         Database("nonsense")
+
+
+def test_sigterm_ends_the_service_in_order(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+
+    class Listening:
+        def run(self) -> None:
+            signal.raise_signal(signal.SIGTERM)  # as uvicorn does when it has ended
+
+    monkeypatch.setattr(serving.application, "create", lambda _: None)
+    monkeypatch.setattr(serving, "server", lambda *_: Listening())
+    before = signal.getsignal(signal.SIGTERM)
+    serving.serve(service)
+    assert service.ended.is_set()
+    assert signal.getsignal(signal.SIGTERM) == before
+    make_service()  # its folder is free again

@@ -164,7 +164,8 @@ def locked(folder: Path) -> int:
     except BlockingIOError as error:
         os.close(handle)
         raise StorageError(
-            f"another thrum monitor runs in {folder}: stop it, or name another folder"
+            f"another thrum monitor runs in {folder}: stop it (restore --replace does), or name another "
+            f"folder"
         ) from error
     os.truncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)  # whom `thrum monitor restore` asks to end

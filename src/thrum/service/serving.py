@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 
 import uvicorn
@@ -20,10 +21,14 @@ def serve(service: Service) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
     listening = server(service, application.create(service))
     service.start()
+    # Once it has ended, uvicorn raises the signal again that it was ended by: that must not end us before all
+    # is stopped.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         listening.run()
     finally:
         service.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 def server(service: Service, app: App) -> uvicorn.Server:

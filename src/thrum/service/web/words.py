@@ -74,6 +74,11 @@ def preferred(accept_language: str, otherwise: str) -> str:
     return otherwise
 
 
+def long(say: Say, hours: float) -> str:
+    """Return how long something was so, in minutes where it was less than two hours."""
+    return say("in_minutes", f"{60 * hours:.0f}") if hours < 2 else say("in_hours", f"{hours:.1f}")
+
+
 def span(say: Say, seconds: float) -> str:
     """Return how long ago something was, to the unit that matters."""
     if seconds < 5:

@@ -11,7 +11,7 @@ from thrum.service.config import MachineSettings
 from thrum.service.web.pages import drawing
 from thrum.service.web.pages.frame import Visit
 
-SOFT, ALARM, LINE, SCORE = "#7a8594", "#d2500f", "#2f77c8", "#8a3d8f"
+SOFT, ALARM, LINE, SCORE = "#7a8594", "#d2500f", "#2f77c8", "#a855ad"
 
 
 def chart_of(

@@ -54,16 +54,16 @@ def _drawn(visit: Visit) -> str:
         cells.append(
             [
                 f"<b>{escape(row['name'])}</b>",
-                escape(kinds[row["name"]].kind),
-                f'<a href="/machine/{escape(row["machine"])}">{escape(machine.title or machine.name)}</a>',
                 f"{drawing.health(row['health'], say)}{detail}",
+                f'<a href="/machine/{escape(row["machine"])}">{escape(machine.title or machine.name)}</a>',
                 escape(heard),
                 f'<span class="t-num">{level}</span>',
                 f'<span class="t-num">{row["clips"]}</span>',
                 f'<span class="t-num">{row["refused"]}</span>',
+                escape(say(kinds[row["name"]].kind)),
                 history,
             ]
         )
-    names = ("inputs", "kind", "machine", "health", "heard", "level", "clips", "refused", "history")
+    names = ("inputs", "health", "machine", "last", "level", "clips", "refused", "kind", "history")
     table = drawing.table([say(name) for name in names], cells)
     return f'<h1 class="t" style="margin-bottom:1rem">{escape(say("inputs"))}</h1><div class="t-card">{table}</div>'

@@ -124,12 +124,13 @@ class MachinePage:
             html(f'<h2 class="t">{drawing.state(view.state, say)}</h2>')
             comment = ui.input(say("comment")).props("outlined dense").classes("w-full")
             with ui.element("div").classes("t-buttons").style("margin-top:.8rem"):
-                for key, what, look in (
+                choices = (
                     ("acknowledge", "heard", "outline color=primary"),
                     ("confirmed_fault", "fault", "unelevated color=negative"),
                     ("false_alarm", "false alarm", "outline color=primary"),
                     ("this_is_normal", "normal", "outline color=primary"),
-                ):
+                )
+                for key, what, look in choices[view.state == "acknowledged" :]:
                     ui.button(
                         say(key),
                         on_click=lambda _, what=what: self._answer(what, comment.value or ""),
@@ -256,11 +257,11 @@ def _about(visit: Visit, name: str, seen: Seen) -> str:
     say = visit.say
     total = sum(seen.hours.values()) or math.inf
     bar = "".join(
-        f'<i class="s-{escape(state)}" style="flex:{hours / total:.4f}" title="{escape(say(state))} {hours:.2f} h"></i>'
+        f'<i class="s-{escape(state)}" style="flex:{hours / total:.4f}" title="{escape(say(state))} {escape(words.long(say, hours))}"></i>'
         for state, hours in seen.hours.items()
     )
     listed = "".join(
-        f'<div class="t-row t-small">{drawing.state(state, say, chip=True)}<span class="t-num">{hours:.2f} h</span></div>'
+        f'<div class="t-row t-small">{drawing.state(state, say, chip=True)}<span class="t-num">{escape(words.long(say, hours))}</span></div>'
         for state, hours in sorted(seen.hours.items(), key=lambda each: -each[1])
     )
     promises = "".join(
