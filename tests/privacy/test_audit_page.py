@@ -12,11 +12,12 @@ from sklearn.metrics import roc_auc_score
 from privacy.invented import material
 from thrum.embedders.logmel import LogMel
 from thrum.privacy.audit import AuditSettings, Finding, audit
+from thrum.privacy.audit.auditing import Released
 from thrum.privacy.audit.judging import auc, judged, not_measured
 from thrum.privacy.audit.material import cells_of
-from thrum.privacy.audit.page import write_page
+from thrum.privacy.audit.page import mean_leak, write_page
 from thrum.privacy.audit.sounding import sound_of
-from thrum.privacy.audit.words import told
+from thrum.privacy.audit.words import between, told
 from thrum.privacy.audit.worth import Worth
 
 
@@ -64,6 +65,41 @@ def test_what_was_not_measured_has_no_leak_and_says_why() -> None:
     assert found.leak is None
     assert told(found) == "not measured: no voices"
     assert one_kind.value is None
+
+
+def test_the_plot_takes_of_each_attack_the_most_that_it_found() -> None:
+    found = [
+        Finding(attack, "q", "server", "R²", value, None, None, 0.0, 2, "")
+        for attack, value in (("reconstruct", 0.9), ("reconstruct", 0.1), ("whitening", 0.5))
+    ]
+    found.append(not_measured("speech", "keyword", "no voices"))
+
+    assert mean_leak(Released("frames", found, Worth(None, {}, 0), 1.0)) == pytest.approx(0.7)
+    assert mean_leak(Released("frames", found[3:], Worth(None, {}, 0), 1.0)) is None
+
+
+def test_an_interval_is_in_the_unit_of_its_figure() -> None:
+    finding = Finding("hidden", "unknown", "server", "R²", -21.2, -28.1, 0.126, 0.0, 2, "")
+
+    assert between(finding) == "0 to 13"
+    assert between(replace(finding, low=None)) == ""
+
+
+def test_under_dp_sgd_no_mean_comes_back_and_the_page_says_how_networks_were_trained(
+    tmp_path: Path,
+) -> None:
+    settings = AuditSettings(
+        "invented", "machines", ("frames",), attacks=("whitening",), settings=("dp_epsilon=10",)
+    )
+
+    done = audit(replace(material(leaky=True), aside={}), settings, with_worth=False)
+    write_page(tmp_path / "audit.html", done)
+
+    assert [one.value for one in done.releases[0].findings] == [None, None]
+    page = (tmp_path / "audit.html").read_text()
+    assert "dp_epsilon=10" in page
+    assert "trained by DP-SGD" in page
+    assert "the mean over all sites" not in page
 
 
 def test_the_page_says_all_that_was_found_and_never_that_it_is_safe(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from thrum.federation.messages import Algorithm, Sharing
 from thrum.privacy.audit.judging import Finding
 from thrum.privacy.audit.material import Material
 from thrum.registry import Registry
+from thrum.systems.embedding_sharing import preset_config
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Round:
     algorithm: Algorithm = 1
     sites: int = 10
     settings: tuple[str, ...] = ()
+
+    @property
+    def private(self) -> bool:
+        """Whether the classifier is trained by DP-SGD; then nothing else comes back to the sites."""
+        return preset_config("compact", assignments=self.settings).dp_epsilon is not None
 
 
 class Attack(ABC):

@@ -12,9 +12,10 @@ from thrum.embedders.base import Embedder
 from thrum.evaluation import listening
 from thrum.evaluation.listening import ExcerptBudget, Recording
 from thrum.evaluation.pages import environment
+from thrum.privacy.audit.attack import Round
 from thrum.privacy.audit.auditing import Audit, Released
 from thrum.privacy.audit.judging import Finding
-from thrum.privacy.audit.words import QUESTIONS, TITLES, told, who_sees
+from thrum.privacy.audit.words import QUESTIONS, TITLES, between, told, who_sees
 from thrum.privacy.audit.worth import METHOD
 
 WIDTH, HEIGHT, LEFT, TOP, SIDE_X, SIDE_Y = 640, 330, 56, 16, 540, 250
@@ -28,7 +29,12 @@ def write_page(path: Path, audit: Audit) -> None:
         settings=audit.settings,
         groups=_groups(audit),
         plot=_plot(audit),
-        sees=who_sees(audit.settings.sharing, audit.settings.algorithm),
+        sees=who_sees(
+            audit.settings.sharing,
+            audit.settings.algorithm,
+            private=Round(settings=audit.settings.settings).private,
+        ),
+        between=between,
         questions=_questions(audit),
         clips=_clips(audit),
         unmeasured=_unmeasured(audit),
@@ -38,9 +44,12 @@ def write_page(path: Path, audit: Audit) -> None:
 
 
 def mean_leak(one: Released) -> float | None:
-    """Return the mean leak over all that was measured."""
-    leaks = [found.leak for found in one.findings if found.leak is not None]
-    return float(np.mean(leaks)) if leaks else None
+    """Return the mean, over the attacks, of the most that each of them found."""
+    most: dict[str, float] = {}
+    for found in one.findings:
+        if found.leak is not None:
+            most[found.attack] = max(found.leak, most.get(found.attack, 0.0))
+    return float(np.mean(list(most.values()))) if most else None
 
 
 def _groups(audit: Audit) -> list[dict[str, Any]]:
@@ -132,7 +141,7 @@ def _unmeasured(audit: Audit) -> list[tuple[str, str]]:
     """Return what was not measured of any release, and why."""
     return sorted(
         {
-            (f"{TITLES[found.attack][0]}: {found.quantity}", found.reason)
+            (f"{TITLES[found.attack][0]} ({found.quantity})", found.reason)
             for one in audit.releases
             for found in one.findings
             if found.reason

@@ -52,8 +52,21 @@ def told(found: Finding) -> str:
     return f"{hundred:.0f} of 100, with one false in a hundred; guessing, {chance:.0f}"
 
 
-def who_sees(sharing: Sharing, algorithm: Algorithm) -> list[tuple[str, str, str]]:
-    """Return who sees what in a round: who, what reaches them, and what stands between."""
+def between(found: Finding) -> str:
+    """Return the interval of a finding, of 100 as `told` has it; empty where there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    low, high = (max(100 * one, 0.0) for one in (found.low, found.high))
+    return f"{low:.0f} to {high:.0f}"
+
+
+def who_sees(
+    sharing: Sharing, algorithm: Algorithm, *, private: bool = False
+) -> list[tuple[str, str, str]]:
+    """Return who sees what in a round: who, what reaches them, and what stands between.
+
+    `private` is a round whose networks are trained by DP-SGD.
+    """
     if sharing == "statistics":
         up = "Of each machine a count and a matrix: how its clips vary. With 'secure', the sum of all."
         down = (
@@ -64,9 +77,12 @@ def who_sees(sharing: Sharing, algorithm: Algorithm) -> list[tuple[str, str, str
         down = (
             "The classifier, and with it what it whitens by: the mean over all sites' embeddings."
         )
+        if private:
+            down = "The classifier, trained by DP-SGD: there is noise on what it tells of any one clip."
         if algorithm == 2:
             up += " Test clips' embeddings, too."
-            down = "Its own clips' scores, and how the clips of the others vary together."
+            down = "Its own clips' scores"
+            down += "." if private else ", and how the clips of the others vary together."
     return [
         ("The server", up, "Nothing: it is who sites trust with this."),
         ("Another site", down, "It is never sent what another site has sent."),

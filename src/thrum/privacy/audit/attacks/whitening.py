@@ -41,6 +41,9 @@ class WhitenedBy(Attack):
         if self.round.algorithm != 1:
             reason = "under Algorithm 2 the classifier, and what it whitens by, stay at the server"
             return [not_measured(self.name, q, reason, who="site", words=WORDS[q]) for q in WORDS]
+        if self.round.private:
+            reason = "under DP-SGD nothing is standardised: the classifier carries nobody's mean"
+            return [not_measured(self.name, q, reason, who="site", words=WORDS[q]) for q in WORDS]
         others, victims = _frames(self._auxiliary), _frames(released)
         pool = list({**others, **victims})
         random = np.random.default_rng(self.seed)
