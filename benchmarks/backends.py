@@ -2,6 +2,7 @@
 
     python benchmarks/backends.py --weights ../shared/weights --out backends.json
     python benchmarks/backends.py --only yamnet efficientat_mn04
+    python benchmarks/backends.py --pieces      EfficientAT's spectrogram whole, and some frames at a time
 
 In turns, in processor time on one thread, medians; for each embedder a process of its own. YAMNet and
 EfficientAT mn04 run with their published weights where ``--weights`` names a folder that holds ``yamnet.h5``
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 
 from embedders import random_weights
-from thrum.embedders import EMBEDDERS
+from thrum.embedders import EMBEDDERS, efficientat
 from thrum.embedders.runtimes import BACKENDS, is_installed
 from thrum.embedders.weights import import_weights
 
@@ -83,6 +84,27 @@ def measure(name: str, arguments: argparse.Namespace, cache: Path) -> dict[str, 
     }
 
 
+def pieces(seconds: float, repeats: int) -> None:
+    """Print the time of EfficientAT's spectrogram, whole and in pieces, in turns."""
+    torch.set_num_threads(1)
+    embedder = efficientat.MobileNet04(weights=random_weights("efficientat_mn04"), backend="torch")
+    audio = 0.1 * torch.randn(1, round(seconds * efficientat.MODEL_RATE))
+    spent: dict[int, list[float]] = {10**9: [], efficientat.FRAMES_AT_A_TIME: []}
+    for _ in range(repeats + 1):
+        for frames, times in spent.items():
+            efficientat.FRAMES_AT_A_TIME = frames
+            start = time.process_time()
+            embedder.mel(audio)
+            times.append(time.process_time() - start)
+    whole, cut = (1000 * statistics.median(times[1:]) for times in spent.values())
+    ratio = statistics.median(
+        one / other for one, other in zip(*(times[1:] for times in spent.values()), strict=True)
+    )
+    print(
+        f"spectrogram of {seconds:g} s: whole {whole:.1f} ms, in pieces {cut:.1f} ms; {ratio:.2f}"
+    )
+
+
 def timed(embedder: Any, times: list[float]) -> None:
     """Note the time of every call of the network."""
     run = embedder._run
@@ -103,8 +125,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--pieces", action="store_true")
     parser.add_argument("--json", action="store_true", help="one embedder, as JSON")
     arguments = parser.parse_args()
+    if arguments.pieces:
+        pieces(arguments.seconds, arguments.repeats)
+        return
     if arguments.json:
         with tempfile.TemporaryDirectory() as cache:
             print(json.dumps(measure(arguments.only[0], arguments, Path(cache))))

@@ -56,7 +56,7 @@ class MobileNet04(PretrainedEmbedder):
         # The original centres 800 samples among 1024: it reflects 512 and skips 112.
         padded = F.pad(emphasised, (WINDOW // 2, WINDOW // 2), mode="reflect")
         frames = frame(padded, length=WINDOW, hop=HOP)  # (B, T, 800)
-        # A few frames at a time stay in the processor's cache: half the time of all at once.
+        # A few frames at a time stay in the processor's cache: faster than all at once (docs/performance.md).
         parts = [self._bands(some) for some in torch.split(frames, FRAMES_AT_A_TIME, dim=1)]
         log_mel = torch.cat(parts, dim=1).add_(1e-5).log_()  # (B, T, 128)
         return log_mel.add_(4.5).div_(5.0)
