@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from thrum.cli.collaborate import run_simulation
+from thrum.datasets import open_dataset
 from thrum.errors import ConfigError, UsageError
 from thrum.federation.training_costs import TrainingCosts
 from thrum.systems.embedding_sharing import Config, FramePool, preset_config, train_classifier
@@ -166,6 +168,27 @@ def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"pip install 'thrum\[dp\]'"):
         train_classifier(pool(), private("dp_epsilon=1"), stack_frames=1, stack_hop=1)
     module.require_opacus(private())
+
+
+def test_a_round_says_what_to_install_before_it_embeds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "opacus" else found(name, *more),
+    )
+    np.savez(tmp_path / "fan_id_00.npz", train_normal=np.ones((3, 4, 6), np.float16))
+
+    with pytest.raises(UsageError, match=r"pip install 'thrum\[dp\]'"):
+        run_simulation(
+            open_dataset(tmp_path),
+            out=tmp_path / "out",
+            sharing="embeddings",
+            settings=["dp_epsilon=5"],
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_rounds_cost_together_what_they_cost(tmp_path: Path) -> None:

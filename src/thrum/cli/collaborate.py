@@ -140,12 +140,14 @@ def run_simulation(
     from thrum.federation.summary import write_summary
     from thrum.monitoring.opening import prepare_site
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
+    from thrum.systems.embedding_sharing.private import require_opacus
 
     shared = checked_sharing(
         sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
     )
     dataset = learnable(dataset)
     chosen = preset_config(preset, file=config, assignments=settings or [])
+    require_opacus(chosen)
     if embedder is not None:
         chosen = replace(chosen, embedder=embedder)
     embedder = chosen.embedder

@@ -79,6 +79,7 @@ def server(
     from thrum.monitoring.asked import seconds_of
     from thrum.privacy.mechanisms import told_release
     from thrum.systems.embedding_sharing import PER_MACHINE_TYPE, preset_config
+    from thrum.systems.embedding_sharing.private import require_opacus
 
     for option, given in (("--every", every), ("--when-clips", when_clips), ("--rounds", rounds)):
         if given is not None and not serve:
@@ -88,6 +89,7 @@ def server(
         sharing, algorithm=algorithm, preset=preset, config=config, settings=settings
     )
     preset_settings = preset_config(preset, file=config, assignments=settings or [])
+    require_opacus(preset_settings)
     if preset_settings.training != "pooled":
         raise ConfigError(
             f"training is {preset_settings.training!r}: that is a comparison, for the bench in one "
