@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 import machines
-from thrum.federation.chunks import chunk_content, chunk_message, parse_chunk
+from thrum.federation.chunks import chunk_message, chunk_sha256, parse_chunk
 from thrum.federation.mask_messages import MaskKeys
 from thrum.federation.masked import MaskedPart
 from thrum.federation.members import Limits, check_statistics, member_of, pieces_of
@@ -40,7 +40,6 @@ from thrum.federation.scoring.messages import (
 )
 from thrum.federation.secure import _boxes, _parts, read_total, values_of
 from thrum.federation.statistics import parse_statistics, pools_message
-from thrum.storage import sha256_bytes
 from thrum.systems.embedding_sharing import (
     FramePool,
     IDClassifier,
@@ -188,7 +187,7 @@ def question() -> NewClipsQuestion:
         dimensions=4,
         lengths=[2, 3],
         embeddings=clips.tobytes(),
-        sha256=sha256_bytes(chunk_content(clips, [2, 3])),
+        sha256=chunk_sha256(clips, [2, 3]),
     )
 
 

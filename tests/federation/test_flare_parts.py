@@ -27,7 +27,7 @@ import machines
 from provisioning import PROJECT, free_port, provision
 from thrum.errors import ConfigError, FederationError, StorageError, ThrumError
 from thrum.federation.flare import kit as kits
-from thrum.federation.flare.engine import Engine
+from thrum.federation.flare.engine import ARRAYS_IN_ANSWERS, Engine
 from thrum.federation.flare.kit import Kit, reachable, read_kit, require_free_port, server_kits
 from thrum.federation.flare.operator import write_job
 from thrum.federation.flare.policy import write_policy
@@ -276,6 +276,16 @@ def tls_server(kit: Kit, *, trusting: Path) -> Iterator[None]:
         thread.start()
         yield
         thread.join(10)
+
+
+def test_the_engine_knows_that_arrays_travel_in_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nvflare.apis.fl_constant import ConfigVarName
+    from nvflare.app_common.decomposers.numpy_decomposers import NumpyArrayDecomposer
+    from nvflare.fuel.utils.app_config_utils import get_int_var
+
+    name = NumpyArrayDecomposer()._config_var_name(ConfigVarName.DOWNLOAD_CHUNK_SIZE)
+    monkeypatch.setenv(ARRAYS_IN_ANSWERS, "0")
+    assert get_int_var(name, 1 << 21) == 0
 
 
 def test_nobody_listens_yet(provisioned: Path) -> None:

@@ -7,9 +7,11 @@ import re
 import resource
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -414,3 +416,26 @@ def test_no_message_is_built_that_its_definition_would_not_take(site: Site) -> N
         for piece in pieces_of(member, site.manifest(split), split):  # type: ignore[arg-type]
             sent = site.chunk(split, piece.fingerprint)
             parse_chunk(sent, piece, dimensions=member.description.dimensions)
+
+
+def test_a_kind_of_message_is_worked_out_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once end the process."""
+
+    class Fresh(msgspec.Struct, frozen=True):
+        number: int
+
+    working, together = [], []
+    decoder = msgspec.msgpack.Decoder
+
+    def slow(kind: type) -> object:
+        working.append(kind)
+        together.append(len(working))
+        time.sleep(0.01)
+        working.pop()
+        return decoder(kind)
+
+    monkeypatch.setattr(msgspec.msgpack, "Decoder", slow)
+    with ThreadPoolExecutor(8) as pool:
+        read = [pool.submit(parse, Fresh, {"number": n}, what="it") for n in range(32)]
+    assert [one.result().number for one in read] == list(range(32))
+    assert set(together) == {1}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,13 @@ from hypothesis import strategies as st
 import machines
 from thrum.datasets import open_dataset
 from thrum.embedders import create_embedder
-from thrum.errors import DamagedError
+from thrum.errors import DamagedError, StorageError
+from thrum.federation.chunks import chunk_message
 from thrum.federation.cutting import CLIPS_PER_PIECE, Cutter, cut
+from thrum.federation.members import Member
 from thrum.federation.own_clips import OwnClips
+from thrum.federation.piece_messages import Piece
+from thrum.federation.pieces import PieceStore
 from thrum.federation.secret import Secret
 from thrum.federation.server import Server
 from thrum.federation.site import Site
@@ -162,3 +168,59 @@ def test_a_secret_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
     assert secret.read() == bytes(range(32))
     assert len(path.read_bytes()) == 64
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+class Sender:
+    """A site that hands pieces over, and says how many were asked for."""
+
+    def __init__(self, clips: Sequence[np.ndarray[Any, Any]]) -> None:
+        self.messages = [chunk_message(clip, [len(clip)]) for clip in clips]
+        self.pieces = [
+            Piece(("fan", "id_00"), [place], clip.nbytes, f"{place:064x}")
+            for place, clip in enumerate(clips)
+        ]
+        self.asked = [threading.Event() for _ in clips]
+
+    def chunk(self, split: str, fingerprint: str) -> Any:
+        place = int(fingerprint, 16)
+        self.asked[place].set()
+        return self.messages[place]
+
+
+def fetched(folder: Path, sender: Any) -> list[list[np.ndarray[Any, Any]]]:
+    """Fetch what a site has, by a server in a folder."""
+    keys = {("fan", "id_00"): (3, 0)}
+    member = Member("north", SimpleNamespace(dimensions=4), keys)  # type: ignore[arg-type]
+    return Server(folder, config=QUICK)._fetch(sender, member, "train", sender.pieces)
+
+
+def test_the_next_piece_is_asked_for_while_one_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [np.full((5, 4), number, np.float16) for number in range(3)]
+    sender, keep = Sender(clips), PieceStore.keep
+
+    def slow(store: PieceStore, site: str, split: Any, piece: Piece, *content: Any) -> None:
+        following = sender.asked[piece.places[0] + 1 :][:1]
+        assert all(asked.wait(20) for asked in following)
+        keep(store, site, split, piece, *content)
+
+    monkeypatch.setattr(PieceStore, "keep", slow)
+    for own, clip in zip(fetched(tmp_path, sender), clips, strict=True):
+        np.testing.assert_array_equal(own[0], clip)
+    again = Sender(clips)
+    assert len(fetched(tmp_path, again)) == 3  # all lie on disk now
+    assert not any(asked.is_set() for asked in again.asked)
+
+
+def test_a_piece_that_cannot_be_written_ends_the_fetching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(PieceStore, "keep", full)
+    sender = Sender([np.zeros((5, 4), np.float16)] * 3)
+    with pytest.raises(StorageError, match="the disk is full"):
+        fetched(tmp_path, sender)
+    assert not sender.asked[2].is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,25 @@ from numpy.typing import NDArray
 from thrum.errors import ProtocolError
 from thrum.federation.messages import Message, parse, plain
 from thrum.federation.piece_messages import Chunk, Piece
-from thrum.storage import sha256_bytes
+from thrum.storage import content_of
 
 
 def chunk_message(embeddings: NDArray[np.float16], lengths: Sequence[int]) -> Message:
     """Return a piece of embeddings (sum of T, D), the clips one after the other, as a message."""
     own = [int(length) for length in lengths]
-    return plain(Chunk(embeddings, own, sha256_bytes(chunk_content(embeddings, own))))
+    return plain(Chunk(embeddings, own, chunk_sha256(embeddings, own)))
 
 
-def chunk_content(embeddings: NDArray[Any], lengths: Sequence[int]) -> bytes:
-    """Return all that a piece says, as its checksum has it: the embeddings, then the clips' lengths."""
-    return np.ascontiguousarray(embeddings).tobytes() + np.asarray(lengths, "<i8").tobytes()
+def chunk_bytes(embeddings: NDArray[Any], lengths: Sequence[int]) -> int:
+    """Return the size of all that a piece says."""
+    return int(embeddings.nbytes) + 8 * len(lengths)
+
+
+def chunk_sha256(embeddings: NDArray[Any], lengths: Sequence[int]) -> str:
+    """Return the checksum of all that a piece says: the embeddings, then the clips' lengths."""
+    told = hashlib.sha256(content_of(embeddings))
+    told.update(np.asarray(lengths, "<i8").tobytes())
+    return told.hexdigest()
 
 
 def parse_chunk(
@@ -50,7 +58,7 @@ def parse_chunk(
         raise ProtocolError(
             f"{where} does not hold the {len(piece.places)} clips that were announced"
         )
-    if sha256_bytes(chunk_content(embeddings, lengths)) != chunk.sha256:
+    if chunk_sha256(embeddings, lengths) != chunk.sha256:
         raise ProtocolError(f"{where} was damaged on the way (its sha256 differs); run again")
     if not np.isfinite(embeddings).all():
         raise ProtocolError(f"{where} holds NaN or infinite values")

@@ -10,6 +10,7 @@ minor number by `MINORS_APART` at most understand each other. The others are in 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -50,6 +51,8 @@ Settings = Annotated[dict[Annotated[str, Meta(max_length=80)], Scalar], Meta(max
 Version = tuple[Annotated[int, Meta(ge=0, le=999)], Annotated[int, Meta(ge=0, le=999)]]
 
 M = TypeVar("M", bound=msgspec.Struct)
+_PREPARED: set[type[msgspec.Struct]] = set()
+_PREPARING = threading.Lock()
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -175,6 +178,19 @@ class Conclusion(msgspec.Struct, frozen=True):
     kind: Annotated[str, Meta(pattern=r"\A[A-Za-z_]{1,60}\Z")] = "FederationError"
 
 
+def prepared(kind: type[M]) -> type[M]:
+    """Return a kind of message that may be read in several threads at once.
+
+    At the first use of a kind msgspec works out its fields; where two threads do that at once, the process
+    dies (a segmentation fault, msgspec 0.22).
+    """
+    if kind not in _PREPARED:
+        with _PREPARING:
+            msgspec.msgpack.Decoder(kind)
+            _PREPARED.add(kind)
+    return kind
+
+
 def parse(kind: type[M], message: object, *, what: str) -> M:
     """Return a message as its definition has it.
 
@@ -189,7 +205,7 @@ def parse(kind: type[M], message: object, *, what: str) -> M:
         Where it does not fit.
     """
     try:
-        return msgspec.convert(message, kind)
+        return msgspec.convert(message, prepared(kind))
     except (  # the last four where an array or a broken text stands for something else
         msgspec.ValidationError,
         RecursionError,

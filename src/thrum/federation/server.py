@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,8 +329,9 @@ class Server:
 
         def collect(name: str) -> dict[MachineKey, Clips]:
             clips: dict[MachineKey, list[tuple[int, NDArray[np.float16]]]] = {}
-            for piece in listed[name][split]:
-                own = self._fetch(sites[name], members[name], split, piece)
+            pieces = listed[name][split]
+            fetched = self._fetch(sites[name], members[name], split, pieces)
+            for piece, own in zip(pieces, fetched, strict=True):
                 clips.setdefault(piece.key, []).extend(zip(piece.places, own, strict=True))
             return {  # in the order that they have at the site
                 key: [frames for _, frames in sorted(own, key=lambda placed: placed[0])]
@@ -341,17 +343,40 @@ class Server:
             sorted((key, clips) for own in collected.values() for key, clips in own.items())
         )
 
-    def _fetch(self, site: SiteHandle, member: Member, split: Split, piece: Piece) -> Clips:
-        """Return the clips (T, D) of a piece, from disk where it has already arrived."""
-        clips = self.pieces.clips(member.name, split, piece)
-        if clips is None:
-            embeddings, lengths = parse_chunk(
-                site.chunk(split, piece.fingerprint),
-                piece,
-                dimensions=member.description.dimensions,
-            )
-            self.pieces.keep(member.name, split, piece, embeddings, lengths)
-            clips = self.pieces.clips(member.name, split, piece)
+    def _fetch(
+        self, site: SiteHandle, member: Member, split: Split, pieces: Sequence[Piece]
+    ) -> list[Clips]:
+        """Return the clips (T, D) of each piece, from disk where it has already arrived.
+
+        While a piece is being written, the next one is asked for; no more than two are held in memory.
+        """
+        found: list[Clips | Future[Clips]] = []
+        writing: Future[Clips] | None = None
+        with ThreadPoolExecutor(1) as writer:
+            for piece in pieces:
+                known = self.pieces.clips(member.name, split, piece)
+                if known is not None:
+                    found.append(known)
+                    continue
+                message = site.chunk(split, piece.fingerprint)
+                if writing is not None:
+                    writing.result()
+                content = parse_chunk(message, piece, dimensions=member.description.dimensions)
+                writing = writer.submit(self._keep, member.name, split, piece, *content)
+                found.append(writing)
+        return [own.result() if isinstance(own, Future) else own for own in found]
+
+    def _keep(
+        self,
+        site: str,
+        split: Split,
+        piece: Piece,
+        embeddings: NDArray[np.float16],
+        lengths: Sequence[int],
+    ) -> Clips:
+        """Write a piece that has come; return its clips (T, D) as they lie on disk."""
+        self.pieces.keep(site, split, piece, embeddings, lengths)
+        clips = self.pieces.clips(site, split, piece)
         if clips is None:
             raise StorageError(
                 f"a piece that was just written to {self.pieces.folder} reads as something else: "

@@ -17,7 +17,7 @@ from thrum.embedders.store import EmbeddingStore, embed_into
 from thrum.errors import DataError, ProtocolError
 from thrum.federation.arriving import Arriving
 from thrum.federation.brought import Brought
-from thrum.federation.chunks import chunk_content, chunk_message
+from thrum.federation.chunks import chunk_bytes, chunk_message
 from thrum.federation.cutting import Cutter
 from thrum.federation.evidence import KEY_FILE, sign
 from thrum.federation.ledger import Ledger
@@ -221,7 +221,7 @@ class Site:
             "embeddings",
             f"{'/'.join(piece.key)}, {split}, piece {piece.fingerprint[:12]}",
             clips=len(clips),
-            n_bytes=len(chunk_content(message["embeddings"], message["lengths"])),
+            n_bytes=chunk_bytes(message["embeddings"], message["lengths"]),
             sha256=message["sha256"],
             embedder=type(self.embedder).__name__,
             chain=self.releasing.chain.told,

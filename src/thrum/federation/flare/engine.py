@@ -26,6 +26,9 @@ _MODULES = {
     "site": "nvflare.private.fed.app.client.client_train",
 }
 STOP_SECONDS = 10.0
+ARRAYS_IN_ANSWERS = "NVFLARE_NP_DOWNLOAD_CHUNK_SIZE"
+"""Zero has arrays travel in an answer itself. Else the engine has them fetched after it, in its own pieces,
+for nearly a third more processor time (docs/deployment.md)."""
 _LEFTOVERS = ("jobs", "snapshots", "transfer")
 _PUT_OUT = "disabled_clients.json"
 """Whom the engine let in no more, last time; who may take part now, the list of sites says."""
@@ -91,6 +94,7 @@ class Engine:
             files.VARIABLE: str(self.folder / "settings.json"),
             "THRUM_CACHE": str(cache_folder().parent.resolve()),  # we work in the kit's folder
             "PYTHONSAFEPATH": "1",  # nothing is imported from the kit's folder
+            ARRAYS_IN_ANSWERS: "0",
         }
         with (self.folder / "console.txt").open("ab") as console:
             self._process = subprocess.Popen(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from thrum.embedders.base import create_embedder
 from thrum.errors import FederationError, ProtocolError
 from thrum.federation.brought import RECEIVED
-from thrum.federation.chunks import chunk_content
+from thrum.federation.chunks import chunk_bytes, chunk_sha256
 from thrum.federation.ledger import Ledger
 from thrum.federation.messages import VERSION, MachineKey, plain
 from thrum.federation.result_messages import ScoresMessage
@@ -32,7 +32,6 @@ from thrum.federation.scoring.messages import (
 from thrum.federation.scoring.service import PATH, SIGNATURE
 from thrum.federation.scoring.signing import signed
 from thrum.privacy.mechanisms import parse_chain
-from thrum.storage import sha256_bytes
 from thrum.systems.base import load_system
 from thrum.systems.embedding_sharing import EmbeddingSharing, NetworkScores, ScorePair
 from thrum.types import Clip
@@ -104,7 +103,7 @@ def ask_scores(
             "embeddings",
             f"{'/'.join(key)}, new clips, to be scored by the server",
             clips=len(some),
-            n_bytes=len(chunk_content(np.concatenate(some), question.lengths)),
+            n_bytes=chunk_bytes(np.concatenate(some), question.lengths),
             sha256=question.sha256,
             embedder=embedder,
             chain=chain,
@@ -205,7 +204,7 @@ def _question(site: str, key: MachineKey, clips: Sequence[Released]) -> NewClips
         dimensions=int(whole.shape[1]),
         lengths=lengths,
         embeddings=whole.astype("<f2").tobytes(),
-        sha256=sha256_bytes(chunk_content(whole, lengths)),
+        sha256=chunk_sha256(whole, lengths),
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from thrum.errors import ProtocolError
-from thrum.federation.chunks import chunk_content
+from thrum.federation.chunks import chunk_sha256
 from thrum.federation.messages import (
     Dimensions,
     Frames,
@@ -22,10 +22,10 @@ from thrum.federation.messages import (
     Sha256,
     Version,
     checked_name,
+    prepared,
     printable,
 )
 from thrum.federation.result_messages import ScoresMessage
-from thrum.storage import sha256_bytes
 
 LARGEST_BYTES = 32 * 2**20
 """Of a question as it travels."""
@@ -79,7 +79,7 @@ class NewClipsQuestion(msgspec.Struct, frozen=True, kw_only=True):
         if len(self.embeddings) != 2 * self.dimensions * sum(self.lengths):
             raise ProtocolError(f"{where} are not of the lengths that were announced")
         whole = np.frombuffer(self.embeddings, "<f2").reshape(-1, self.dimensions)
-        if sha256_bytes(chunk_content(whole, self.lengths)) != self.sha256:
+        if chunk_sha256(whole, self.lengths) != self.sha256:
             raise ProtocolError(
                 f"{where} were damaged on the way (their sha256 differs); ask again"
             )
@@ -109,6 +109,6 @@ def decoded_scores(body: bytes, key: MachineKey) -> ScoresMessage:
 
 def _decoded(body: bytes, kind: type[M], what: str) -> M:
     try:
-        return msgspec.msgpack.decode(body, type=kind)
+        return msgspec.msgpack.decode(body, type=prepared(kind))
     except (msgspec.DecodeError, ProtocolError, ValueError, RecursionError) as error:
         raise ProtocolError(f"{what} is not understood: {printable(str(error))}") from error
