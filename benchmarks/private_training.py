@@ -56,7 +56,7 @@ def main() -> None:
             seed=seed,
         )["modulation"].released(parse_chain("clip_mean"), key=b"")
         own = alone(made)
-        by_itself.append(float(np.mean(list(own.values()))))
+        by_itself.append(100 * float(np.mean(list(own.values()))))
         auxiliary, target = made.divided()
         for name, settings in rows.items():
             begun = time.process_time()
