@@ -13,16 +13,19 @@ import argparse
 import copy
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from thrum import config as configs
 from thrum import storage
 from thrum.bench.scores import measures
+from thrum.bench.tables import load_table
 from thrum.datasets import open_dataset
-from thrum.datasets.synthetic import SyntheticConfig, write_dataset
+from thrum.datasets.synthetic import write_dataset
 from thrum.evaluation.table import ClipScores
 from thrum.systems.outlier_flow import Config, OutlierFlow
 from thrum.systems.outlier_flow.batches import steps_of
@@ -33,34 +36,10 @@ from thrum.systems.outlier_flow.network import OutlierFlowNetwork
 from thrum.systems.outlier_flow.roles import targets_of
 from thrum.systems.outlier_flow.system import Heard
 from thrum.systems.outlier_flow.variants import VARIANTS
-from thrum.types import Dataset, Scores
+from thrum.types import Dataset
 
 VARIANT = "OE-Flow"
-MACHINES = SyntheticConfig(
-    kinds=("fan", "gearbox", "valve"),
-    individuals=1,
-    train_clips=100,
-    target_train_clips=10,
-    test_normal_clips=60,
-    test_anomaly_clips=60,
-    domains=True,
-    duration_seconds=4.0,
-    naming=2022,
-)
-SETTINGS: dict[str, Any] = {
-    "variant": VARIANT,
-    "width": 16,
-    "mel_bands": 128,
-    "hop_seconds": 0.032,
-    "segment_seconds": 2.0,
-    "batch_size": 32,
-    "learning_rate": 3e-4,
-    "flow_weight": 3.5e-6,
-}
-SHORTENED = (
-    "width 16 of 64, 128 of 224 bands, hop 32 of 16 ms, segments of 2 of 5 s, batches of 32 of 128, "
-    "at 3e-4 instead of 1e-4, λ_Flow 3.5e-6"
-)
+TABLE = Path(__file__).parent / "tables" / "outlier_flow.toml"
 PARTS = {"/flow": "flow", "/machine": "-g_machine", "/gmm": "GMM", "/knn": "k-NN", "": VARIANT}
 
 
@@ -71,10 +50,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     marks = [0, *(2**power for power in range(int(math.log2(arguments.epochs)) + 1))]
-    config = Config(epochs=arguments.epochs, **SETTINGS)
+    table = load_table(str(TABLE))
+    run, machines = table.runs["longer"], table.sources["machines"].synthetic
+    config = replace(
+        configs.from_mapping(Config, run.settings, where="run"), epochs=arguments.epochs
+    )
     found: dict[tuple[int, str], list[float]] = {}
     with TemporaryDirectory() as temporary:
-        write_dataset(MACHINES, Path(temporary) / "machines")
+        write_dataset(machines, Path(temporary) / "machines")
         dataset = open_dataset(Path(temporary) / "machines")
         train = sorted(dataset.where(split="train"), key=lambda clip: clip.machine_key)
         spectrograms = Spectrograms(
@@ -112,7 +95,9 @@ def main() -> None:
                 stage=target.name,
                 progress=look,
             )
-    records = records_of(found, arguments)
+    records = records_of(
+        found, arguments, run.shortened.replace("120 of", f"{arguments.epochs} of")
+    )
     for one in records:
         print(f"{one['row']:>6} {one['column']:>24} {one['mean']:6.1f}")
     if arguments.json:
@@ -129,26 +114,22 @@ def aucs(
     system.heard_ = Heard(True, spectrograms.bands, spectrograms.segment_frames)
     test = [clip for clip in dataset.where(split="test") if clip.machine_key == key]
     scores = system.score(test)
+    clips = ClipScores(
+        tuple(clip.name for clip in test),
+        tuple(clip.label for clip in test),
+        tuple(clip.domain for clip in test),
+        scores.columns,
+    )
     return {
-        f"{domain} domain: {name}": measures(as_written(scores), f"{VARIANT}{part}")[
-            f"auc_{domain}"
-        ]
+        f"{domain} domain: {name}": measures(clips, f"{VARIANT}{part}")[f"auc_{domain}"]
         for domain in ("source", "target")
         for part, name in PARTS.items()
     }
 
 
-def as_written(scores: Scores) -> ClipScores:
-    """Return scores as they would be read from a run's folder."""
-    from thrum.evaluation.table import read_scores, write_scores
-
-    with TemporaryDirectory() as folder:
-        write_scores(Path(folder), scores)
-        (written,) = Path(folder).iterdir()
-        return read_scores(written)
-
-
-def records_of(found: dict[tuple[int, str], list[float]], arguments: Any) -> list[dict[str, Any]]:
+def records_of(
+    found: dict[tuple[int, str], list[float]], arguments: Any, shortened: str
+) -> list[dict[str, Any]]:
     """Return the means over the machines, for docs/results.md."""
     return [
         {
@@ -158,7 +139,7 @@ def records_of(found: dict[tuple[int, str], list[float]], arguments: Any) -> lis
             "mean": 100 * statistics.fmean(values),
             "deviation": None,
             "seeds": [arguments.seed],
-            "shortened": SHORTENED,
+            "shortened": shortened,
             "command": f"python benchmarks/flow_curve.py --seed {arguments.seed} --epochs {arguments.epochs}",
         }
         for (steps, column), values in found.items()
