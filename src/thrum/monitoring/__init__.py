@@ -3,8 +3,7 @@
 ``conformal`` p-values | ``asked`` how seldom | ``alarms`` rules with a promise, ``stream`` clip by clip |
 ``heard``, ``detail`` what clips sound like | ``states`` operating states | ``baseline`` the normal sound that
 is known, ``history`` its versions, ``changing`` how it is changed | ``monitor`` all of it for one machine,
-``opening`` from the folder of a run | ``occlusion``, ``differences``, ``explanation`` where and why |
-``sentences`` in words, which other languages can say.
+``opening`` from the folder of a run | ``occlusion``, ``differences``, ``explanation`` where and why.
 """
 
 from thrum.monitoring.alarms import AlarmSettings

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from thrum import config as configs
 from thrum.errors import ConfigError
-from thrum.monitoring.sentences import Sentence
+from thrum.sentences import Sentence
 
 Rule = Literal["stream", "x of y", "clip"]
 

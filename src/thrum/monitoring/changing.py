@@ -16,6 +16,7 @@ from thrum.monitoring.heard import hear
 from thrum.monitoring.history import Change
 from thrum.monitoring.monitor import SHORTEST_SECONDS, Monitor
 from thrum.monitoring.states import OFF, SILENT, UNKNOWN
+from thrum.sentences import Sentence
 from thrum.systems.base import System
 from thrum.types import Clip
 
@@ -94,15 +95,9 @@ def add(
             known = calibration.get(name, np.zeros(0))
             own = np.array([s for s, of in zip(scores, states, strict=True) if of == name])
             if are_stranger(p_values(known, own), len(known)):
-                advice.append(
-                    f"these clips are stranger than those known in the state {name!r} by more than chance: "
-                    f"if normal sound has changed for good, undo, and add ten or more with --renew"
-                )
+                advice.append(Sentence("strangers", state=repr(name)))
     if not monitor.system.refits:
-        advice.append(
-            f"of {monitor.system.name} only the ranking changes: what it learnt lies in a network, and is "
-            f"learnt anew by thrum train"
-        )
+        advice.append(Sentence("network_stays", system=monitor.system.name))
     system = monitor.system.adapted(monitor.key, added=clips)
     left_out = system.left_out_scores()[monitor.key]
     renewed = tuple(counts) if renew else ()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from thrum.monitoring.detail import ENVELOPE_HZ, SPECTRUM_HZ
 from thrum.monitoring.occlusion import band_powers, edges_hz
-from thrum.monitoring.sentences import Sentence
+from thrum.sentences import Sentence
 
 LEAST_DB = 2.0
 """A band that differs by less is not named."""

@@ -16,7 +16,7 @@ from thrum.monitoring.differences import Difference, Normal, differences
 from thrum.monitoring.heard import RATE, Heard, hear
 from thrum.monitoring.judgement import Judgement
 from thrum.monitoring.occlusion import Relevance, occluded_features, occluded_sound
-from thrum.monitoring.sentences import Sentence
+from thrum.sentences import Sentence
 from thrum.types import Clip
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from thrum.monitoring.conformal import p_values, tail_p_values
 from thrum.monitoring.heard import SILENT_DB, Heard, hear
 from thrum.monitoring.history import History
 from thrum.monitoring.judgement import Judgement, Judgements, State
-from thrum.monitoring.sentences import Sentence
 from thrum.monitoring.states import OFF, SILENT, UNKNOWN
 from thrum.monitoring.stream import Stream
+from thrum.sentences import Sentence
 from thrum.systems.base import System
 from thrum.types import Clip
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from thrum.errors import DataError, ThrumError, UsageError
 from thrum.monitoring import changing
+from thrum.sentences import Sentence
 from thrum.service import events, rules
 from thrum.service.config import Settings
 from thrum.service.store import logs, machines
@@ -122,14 +123,14 @@ def _change_baseline(database: Database, watched: Watched, audio: Path, answer: 
     signed = changing.Signed(when, answer["who"], answer["comment"])
     version = _done_before(watched, CHANGES[answer["what"]], signed, numbers)
     if version is not None:
-        return f"version {version} of the baseline"
+        return Sentence("version", version=version)
     with database.reading() as connection:
         rows = connection.execute(select(clips).where(clips.c.id.in_(numbers))).mappings().all()
     rows = [row for row in rows if row["path"] is not None and (audio / row["path"]).is_file()]
     if not rows:
         raise DataError("the audio of these clips is no longer kept")
     gone = len(numbers) - len(rows)
-    without = (f"the audio of {gone} of these clips is no longer kept",) if gone else ()
+    without = (Sentence("some_gone", clips=gone),) if gone else ()
     sounds = watched.sounds(rows, audio)
     try:
         if answer["what"] == "fault":
@@ -138,7 +139,10 @@ def _change_baseline(database: Database, watched: Watched, audio: Path, answer: 
             done = changing.add(watched.monitor, sounds, signed)
     except UsageError as error:
         return f"done: {error}"  # all are known: somebody has said so before
-    return "; ".join((f"version {done.change.version} of the baseline", *without, *done.advice))
+    outcome = Sentence("version", version=done.change.version)
+    for more in (*without, *done.advice):
+        outcome = Sentence("both", first=outcome, more=more)
+    return outcome
 
 
 def _done_before(
@@ -201,5 +205,7 @@ def _finish(
         watched.standing = standing
     watched.keep(connection)
     connection.execute(
-        update(answers).where(answers.c.id == answer["id"]).values(done_at=now, outcome=outcome)
+        update(answers)
+        .where(answers.c.id == answer["id"])
+        .values(done_at=now, outcome=str(outcome))
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.monitoring.heard import SILENT_DB
+from thrum.sentences import Sentence
 
 Health = Literal[
     "waiting", "well", "silent", "constant", "clipped", "wrong rate", "unreadable", "late", "gone"
@@ -48,14 +49,14 @@ def measure(samples: NDArray[np.float32]) -> Measured:
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     level = 10 * math.log10(max(power, 1e-12))
     if level < SILENT_DB:
-        return Measured("silent", level, f"{level:.0f} dB against full scale")
+        return Measured("silent", level, Sentence("level", db=level))
     if len(samples) > 1:
         equal = float(np.mean(samples[1:] == samples[:-1]))
         if equal >= CONSTANT_SHARE:
-            return Measured("constant", level, f"{100 * equal:.1f} % of samples as the one before")
+            return Measured("constant", level, Sentence("equal", share=100 * equal))
     clipped = float(np.mean(np.abs(samples) >= CLIPPED_FROM))
     if clipped >= CLIPPED_SHARE:
-        return Measured("clipped", level, f"{100 * clipped:.2f} % of samples at full scale")
+        return Measured("clipped", level, Sentence("full_scale", share=100 * clipped))
     return Measured("well", level)
 
 

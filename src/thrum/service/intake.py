@@ -19,11 +19,13 @@ from sqlalchemy import Connection
 from thrum import audio, storage
 from thrum.datasets.taking import Taking
 from thrum.errors import AudioError, DataError, StorageError
+from thrum.sentences import Sentence, said
 from thrum.service.config import InputSettings, ServiceSettings
 from thrum.service.health import Health, measure
 from thrum.service.store import clips
 from thrum.service.store.clips import NewClip
 from thrum.service.store.database import Database
+from thrum.service.troubles import trouble
 
 FORMATS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac"}
 """What clients may send: formats that thrum reads itself, byte by byte."""
@@ -126,10 +128,7 @@ class Intake:
         received = self.now()
         suffix = FORMATS.get(content[:4])
         if suffix is None and not any_format:
-            raise RefusedError(
-                f"this is neither wav nor flac: it begins with {content[:4]!r}, {len(content)} bytes; send a "
-                f"whole wav or flac file"
-            )
+            raise RefusedError(Sentence("no_format", begins=repr(content[:4]), size=len(content)))
         told = "" if told_at is None else f"{told_at:.3f}"
         key = clips.key_of(storage.sha256_bytes(content), source.name, told)
         with self.database.reading() as connection:
@@ -179,7 +178,7 @@ class Intake:
                 connection,
                 source.name,
                 error.health,
-                str(error),
+                said(error),
                 self.now(),
                 refused=inputs.c.refused + 1,
             )
@@ -190,8 +189,7 @@ class Intake:
         least = int(self.settings.least_free_mb * 2**20)
         if free - size < least:
             raise FullError(
-                f"the disk of {self.folder} has {free >> 20} MB left, {least >> 20} MB are kept free "
-                f"(least_free_mb): make space, then what waits is taken in"
+                Sentence("full", folder=str(self.folder), free=free // 2**20, least=least // 2**20)
             )
 
     def _read(self, path: Path, source: InputSettings) -> tuple[NDArray[np.float32], int]:
@@ -201,14 +199,18 @@ class Intake:
             described = audio.describe(path)
             if described.seconds > 60 * self.settings.longest_minutes:
                 raise RefusedError(
-                    f"this recording is {described.seconds / 60:.0f} minutes long, wanted "
-                    f"{self.settings.longest_minutes:g} at most (longest_minutes): send it in parts"
+                    Sentence(
+                        "too_long",
+                        minutes=described.seconds / 60,
+                        most=self.settings.longest_minutes,
+                    )
                 )
             most = int(60 * self.settings.longest_minutes * MOST_RATE)
             if described.samples > most:
                 raise RefusedError(
-                    f"this recording has {described.samples} samples, wanted {most} at most "
-                    f"(longest_minutes, of {MOST_RATE} a second): send it in parts"
+                    Sentence(
+                        "too_many_samples", samples=described.samples, most=most, rate=MOST_RATE
+                    )
                 )
             samples, rate = audio.read(path, channel=channel)
         except AudioError as error:
@@ -271,7 +273,7 @@ class Intake:
         try:
             storage.write_bytes(self.folder / name, content)
         except StorageError as error:
-            raise FullError(str(error)) from error
+            raise FullError(trouble(error)) from error
         return name
 
     def _commit(

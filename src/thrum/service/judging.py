@@ -18,6 +18,7 @@ from thrum.service import answers, events, rules
 from thrum.service.config import Settings
 from thrum.service.store import clips, machines
 from thrum.service.store.database import Database
+from thrum.service.troubles import trouble
 from thrum.service.watching import SNAPSHOT_EVERY, Watched
 
 BATCH = 16
@@ -71,9 +72,10 @@ class Judging:
             except (SQLAlchemyError, OSError, ThrumError) as error:
                 for watched in self.watched.values():
                     watched.forget()
-                if str(error) != self.trouble:
+                told = trouble(error)
+                if told != self.trouble:
                     _logger.error("judging waits: %s", error)
-                self.trouble = str(error)
+                self.trouble = told
                 self._ended.wait(AFTER_TROUBLE_SECONDS)
                 continue
             if not judged:

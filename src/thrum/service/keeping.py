@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from thrum.errors import ThrumError
+from thrum.sentences import Sentence
 from thrum.service.health import Health, by_silence
 from thrum.service.inputs.base import Input
 from thrum.service.intake import FullError, Intake
 from thrum.service.store import clips
+from thrum.service.troubles import trouble
 
 LOOK_SECONDS = 1.0
 
@@ -57,9 +59,10 @@ class Keeping:
                 self.once()
                 self.trouble = ""
             except (SQLAlchemyError, OSError, ThrumError) as error:
-                if str(error) != self.trouble:
+                told = trouble(error)
+                if told != self.trouble:
                     _logger.error("%s", error)
-                self.trouble = str(error)
+                self.trouble = told
             self._ended.wait(LOOK_SECONDS)
 
     def end(self) -> None:
@@ -94,7 +97,7 @@ class Keeping:
         except FullError:
             raise
         except OSError as error:
-            raise FullError(f"the folder of audio cannot be used: {error}") from error
+            raise FullError(Sentence("no_audio_folder", said=str(error))) from error
 
     def _hear_of_others(self, now: float) -> None:
         """Note what came to other workers: of clips that they share, each comes to one of them."""
@@ -113,4 +116,4 @@ class Keeping:
         health = by_silence(quiet, source.settings.every_seconds)
         if health is None:
             return None
-        return health, f"a clip was to come every {source.settings.every}"
+        return health, Sentence("overdue", every=source.settings.every)

@@ -13,8 +13,8 @@ from thrum import config as configs
 from thrum.datasets.taking import Taking
 from thrum.errors import StorageError
 from thrum.monitoring import Judgement, Monitor, Stream, open_monitor
-from thrum.monitoring.sentences import Sentence
 from thrum.monitoring.states import SILENT, UNKNOWN
+from thrum.sentences import Sentence
 from thrum.service.config import MachineSettings
 from thrum.service.health import DEAF
 from thrum.service.rules import Standing

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thrum.errors import ThrumError
 from thrum.service.config import InputSettings
 from thrum.service.intake import Intake
+from thrum.service.troubles import trouble
 
 AFTER_TROUBLE_SECONDS = 5.0
 
@@ -50,9 +51,10 @@ class Input(ABC):
                 if not self.ended.is_set():
                     self.ended.wait(AFTER_TROUBLE_SECONDS)
             except (ThrumError, SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
-                if str(error) != self.lost:
+                told = trouble(error)
+                if told != self.lost:
                     _logger.warning("input %s: %s", self.settings.name, error)
-                self.lost = str(error)
+                self.lost = told
                 self.ended.wait(AFTER_TROUBLE_SECONDS)
 
     def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thrum.errors import ConfigError
+from thrum.sentences import Sentence
 from thrum.service.config import InputSettings
 from thrum.service.intake import Intake
 from thrum.service.window import Windows
@@ -13,8 +14,6 @@ def windows_of(settings: InputSettings, intake: Intake, rate: int) -> Windows:
     taking = intake.takings.get(settings.machine)
     seconds = settings.clip_seconds or (taking.seconds if taking else None)
     if seconds is None:
-        raise ConfigError(
-            f"input {settings.name!r}: the run does not say how long clips are, set clip_seconds"
-        )
+        raise ConfigError(Sentence("no_clip_seconds", name=settings.name))
     hop = settings.hop_seconds or (taking.hop_seconds if taking else None) or seconds
     return Windows(rate, seconds, hop, started_at=intake.now())

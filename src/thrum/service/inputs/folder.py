@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from thrum import audio
 from thrum.errors import StorageError
+from thrum.sentences import Sentence, said
 from thrum.service.config import InputSettings
 from thrum.service.inputs.base import Input
 from thrum.service.intake import Intake, RefusedError
@@ -89,8 +90,9 @@ class Folder(Input):
             try:
                 if file.size > LARGEST_BYTES:
                     raise RefusedError(
-                        f"{file.name} has {file.size >> 20} MB, wanted {LARGEST_BYTES >> 20} at most: "
-                        f"record shorter files"
+                        Sentence(
+                            "too_large", megabytes=file.size / 2**20, most=LARGEST_BYTES / 2**20
+                        )
                     )
                 self.intake.recording(
                     source,
@@ -103,7 +105,8 @@ class Folder(Input):
             except FileNotFoundError:
                 return 0
             except RefusedError as error:
-                self.intake.refused(source, RefusedError(f"{file.name}: {error}", error.health))
+                why = Sentence("of_file", file=file.name, said=said(error))
+                self.intake.refused(source, RefusedError(why, error.health))
                 self.heard()
                 with self.intake.database.writing() as connection:
                     note(connection)
@@ -119,12 +122,12 @@ class Folder(Input):
             self.folder.stat()
         except OSError as error:
             raise StorageError(
-                f"the folder {self.folder} is not there ({error.strerror}): is it mounted?"
+                Sentence("no_folder", folder=str(self.folder), reason=str(error.strerror))
             ) from error
         mounted_at = _mounted_at(self.folder)
         if self._mounted_at is not None and mounted_at in self._mounted_at.parents:
             raise StorageError(
-                f"nothing is mounted at {self._mounted_at} any more, where {self.folder} was; mount it"
+                Sentence("not_mounted", at=str(self._mounted_at), folder=str(self.folder))
             )
         self._mounted_at = mounted_at
         for root, _, names in os.walk(self.folder):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import StorageError, UsageError
+from thrum.sentences import Sentence
 from thrum.service.inputs.base import Input
 from thrum.service.inputs.cutting import windows_of
 
@@ -51,15 +52,13 @@ class Microphone(Input):
                     try:
                         samples = blocks.get(timeout=SILENT_SECONDS)
                     except queue.Empty:
-                        raise StorageError(
-                            "the microphone brings nothing: is it connected?"
-                        ) from None
+                        raise StorageError(Sentence("nothing_heard")) from None
                     mono = samples.mean(axis=1) if channel is None else samples[:, channel]
                     for started, clip in cut.push(np.asarray(mono, np.float32)):
                         self.intake.window(self.settings, clip, rate, started)
                         self.heard()
         except (sounddevice.PortAudioError, ValueError) as error:
-            raise StorageError(f"the microphone cannot be opened: {error}") from error
+            raise StorageError(Sentence("no_microphone", reason=str(error))) from error
 
 
 def sound_device() -> Any:
@@ -73,11 +72,11 @@ def sound_device() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise UsageError(
-            "an input of kind microphone needs sounddevice: pip install 'thrum[microphone]'"
-        ) from error
+        raise UsageError(_needs("sounddevice", "pip install 'thrum[microphone]'")) from error
     except OSError as error:
-        raise UsageError(
-            "an input of kind microphone needs PortAudio: apt install libportaudio2"
-        ) from error
+        raise UsageError(_needs("PortAudio", "apt install libportaudio2")) from error
     return sounddevice
+
+
+def _needs(what: str, command: str) -> Sentence:
+    return Sentence("not_installed", kind="microphone", what=what, command=command)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from thrum.errors import StorageError, UsageError
+from thrum.sentences import Sentence
 from thrum.service.config import InputSettings
 from thrum.service.inputs.base import Input
 from thrum.service.inputs.cutting import windows_of
@@ -47,7 +48,7 @@ class Stream(Input):
         if self.ended.is_set():
             return
         self._played = Path(self.address).is_file()
-        raise StorageError(f"{self.address} has ended")
+        raise StorageError(Sentence("ended", address=self.address))
 
     def _play(self, av: Any, container: Any) -> None:
         stream = container.streams.audio[0]
@@ -62,7 +63,12 @@ class Stream(Input):
                 samples = each.to_ndarray()  # (C, S)
                 if channel is not None and channel >= len(samples):
                     raise StorageError(
-                        f"{self.address} has {len(samples)} channels, channel {channel} was asked for"
+                        Sentence(
+                            "few_channels",
+                            address=self.address,
+                            channels=len(samples),
+                            channel=channel,
+                        )
                     )
                 mono = samples.mean(axis=0) if channel is None else samples[channel]
                 for started, clip in cut.push(np.asarray(mono, np.float32)):
@@ -83,10 +89,10 @@ def opened(address: str) -> Iterator[Any]:
     try:
         with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS)) as container:
             if not container.streams.audio:
-                raise StorageError(f"{address} has no sound")
+                raise StorageError(Sentence("mute", address=address))
             yield container
     except av.FFmpegError as error:
-        raise StorageError(f"{address} cannot be played: {error}") from error
+        raise StorageError(Sentence("not_played", address=address, reason=str(error))) from error
 
 
 def _av() -> Any:
@@ -94,6 +100,11 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise UsageError(
-            "an input of kind stream needs PyAV: pip install 'thrum[media]'"
+            Sentence(
+                "not_installed",
+                kind="stream",
+                what="PyAV",
+                command="pip install 'thrum[media]'",
+            )
         ) from error
     return av

@@ -11,8 +11,10 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from thrum.errors import ThrumError
+from thrum.sentences import Sentence
 from thrum.service.store import outbox
 from thrum.service.store.database import Database
+from thrum.service.troubles import trouble
 
 LOOK_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 300.0
@@ -57,9 +59,10 @@ class Sender(ABC):
                 self.once()
                 self.trouble, wait = "", LOOK_SECONDS
             except (ThrumError, SQLAlchemyError, OSError, ValueError) as error:
-                if str(error) != self.trouble:
+                told = Sentence("of_channel", channel=self.channel, said=trouble(error))
+                if told != self.trouble:
                     _logger.warning("%s: %s", self.channel, error)
-                self.trouble = f"{self.channel}: {error}"
+                self.trouble = told
                 wait = min(2 * max(wait, 1.0), self.longest_wait)
 
     @property

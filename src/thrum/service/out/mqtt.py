@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from thrum import storage
 from thrum.errors import ConfigError, StorageError
+from thrum.sentences import Sentence
 from thrum.service import events
 from thrum.service.config import InputSettings, Settings
 from thrum.service.inputs.base import Input
@@ -38,6 +39,7 @@ from thrum.service.out.base import NotTakenError, Sender
 from thrum.service.store import views
 from thrum.service.store.database import Database
 from thrum.service.telling import MqttSettings
+from thrum.service.troubles import trouble
 
 KEEP_ALIVE_SECONDS = 30
 TAKEN_SECONDS = 10.0
@@ -104,7 +106,7 @@ class Broker(Sender):
     def besides(self) -> None:
         """Tell how machines are, where that has changed; all of them after a new connection."""
         if not self.client.is_connected():
-            raise NotTakenError(f"the broker {self.own.host}:{self.own.port} cannot be reached")
+            raise self._away()
         with self.database.reading() as connection:
             fleet = views.fleet(connection, [each.name for each in self.settings.machines])
         for view in fleet:
@@ -117,14 +119,17 @@ class Broker(Sender):
     def send(self, event: RowMapping) -> None:
         """Send an event; it is taken when the broker says so."""
         if not self.client.is_connected():
-            raise NotTakenError(f"the broker {self.own.host}:{self.own.port} cannot be reached")
+            raise self._away()
         sending = self.client.publish(event["topic"], event["payload"], qos=1)
         try:
             sending.wait_for_publish(TAKEN_SECONDS)
         except (RuntimeError, ValueError) as error:
-            raise NotTakenError(str(error)) from error
+            raise NotTakenError(trouble(error)) from error
         if not sending.is_published():
-            raise NotTakenError("the broker has not acknowledged an event")
+            raise NotTakenError(Sentence("broker_silent"))
+
+    def _away(self) -> NotTakenError:
+        return NotTakenError(Sentence("broker_away", address=f"{self.own.host}:{self.own.port}"))
 
     def _state(self, view: views.MachineView) -> dict[str, Any]:
         return {
@@ -215,7 +220,7 @@ class Broker(Sender):
                 own.heard()
                 return True
             except (FullError, SQLAlchemyError, OSError) as error:
-                own.lost = str(error)
+                own.lost = trouble(error)
                 self.ended.wait(RETRY_SECONDS)
         return False
 

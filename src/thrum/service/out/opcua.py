@@ -25,10 +25,12 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from thrum.errors import StorageError, UsageError
+from thrum.sentences import Sentence
 from thrum.service.config import Settings
 from thrum.service.out.base import LOOK_SECONDS, Sender
 from thrum.service.store import views
 from thrum.service.store.database import Database
+from thrum.service.troubles import trouble
 
 NAMESPACE = "urn:thrum:monitor:1"
 NEVER = datetime(1601, 1, 1)  # noqa: DTZ001 (times of OPC UA are UTC and know no zone)
@@ -74,7 +76,9 @@ class OpcUa(Sender):
             try:
                 asyncio.run(self._serve())
             except (OSError, StorageError) as error:
-                self.trouble = f"opcua: {self.address} cannot be served: {error}"
+                self.trouble = self._of(
+                    Sentence("not_served", address=self.address, said=trouble(error))
+                )
                 _logger.error(self.trouble)
                 self.ended.wait(AFTER_TROUBLE_SECONDS)
 
@@ -101,8 +105,11 @@ class OpcUa(Sender):
                             await nodes[name].write_value(_value(value, certain))
                             self._told[name] = (value, certain)
                 except SQLAlchemyError as error:
-                    self.trouble = f"opcua: {error}"
+                    self.trouble = self._of(trouble(error))
                 await asyncio.sleep(LOOK_SECONDS)
+
+    def _of(self, told: str) -> Sentence:
+        return Sentence("of_channel", channel=self.channel, said=told)
 
     async def _made(self, server: Any, index: int) -> dict[str, Any]:
         from asyncua import ua

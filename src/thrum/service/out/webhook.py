@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from thrum.errors import ConfigError
+from thrum.sentences import Sentence
 from thrum.service.out.base import NotTakenError, Sender
 from thrum.service.store.database import Database
 from thrum.service.telling import WebhookSettings
@@ -62,9 +63,13 @@ class Webhook(Sender):
                 return
         except urllib.error.HTTPError as error:
             error.close()
-            raise NotTakenError(f"{self.settings.url} answered {error.code}") from error
+            raise NotTakenError(
+                Sentence("answered", url=self.settings.url, status=error.code)
+            ) from error
         except (OSError, ValueError) as error:
-            raise NotTakenError(f"{self.settings.url} cannot be reached: {error}") from error
+            raise NotTakenError(
+                Sentence("not_reached", url=self.settings.url, reason=str(error))
+            ) from error
 
 
 def signature(secret: bytes, body: bytes, at: int) -> str:

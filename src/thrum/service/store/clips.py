@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from thrum.sentences import kept
 from thrum.service.health import Measured
 from thrum.service.store.schema import clips, input_health, inputs, taken
 
@@ -139,11 +140,13 @@ def set_health(
     """Set how an input is; return whether that is another health than before."""
     before = connection.execute(select(inputs.c.health).where(inputs.c.name == name)).scalar()
     changed = before != health
-    values: dict[str, object] = {"health": health, "detail": detail, **more}
+    values: dict[str, object] = {"health": health, "detail": kept(detail), **more}
     if changed:
         values["since"] = now
         connection.execute(
-            insert(input_health).values(input=name, health=health, detail=detail, begun_at=now)
+            insert(input_health).values(
+                input=name, health=health, detail=values["detail"], begun_at=now
+            )
         )
     connection.execute(update(inputs).where(inputs.c.name == name).values(**values))
     return changed

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
+from thrum.sentences import kept
 from thrum.service.store.schema import audit as audit_table
 
 
 def audit(connection: Connection, who: str, what: str, about: str, detail: str, now: float) -> None:
     """Write a line of the audit log; nothing is ever removed from it."""
     connection.execute(
-        insert(audit_table).values(at=now, who=who, what=what, about=about[:200], detail=detail)
+        insert(audit_table).values(
+            at=now, who=who, what=what, about=about[:200], detail=kept(detail)
+        )
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from thrum.monitoring.judgement import Judgement
-from thrum.monitoring.sentences import coded
+from thrum.sentences import coded
 from thrum.service.rules import Standing
 from thrum.service.store.schema import acknowledgements, alarms, clips, judgements, machines, states
 

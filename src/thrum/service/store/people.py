@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from thrum.errors import UsageError
+from thrum.sentences import Sentence
 from thrum.service.store import logs
 from thrum.service.store.schema import sessions, tokens, users
 
@@ -71,13 +72,11 @@ def add(
         Where the name is taken or odd, or the password short.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"the name {name!r} will not do: wanted up to 100 letters, digits, '.', '_', '-', '@' or '+'"
-        )
+        raise UsageError(Sentence("odd_name", name=repr(name)))
     if role not in ROLES:
-        raise UsageError(f"the role is {role!r}, wanted one of: {', '.join(ROLES)}")
+        raise UsageError(Sentence("odd_role", role=repr(role), roles=", ".join(ROLES)))
     if connection.execute(select(users.c.name).where(users.c.name == name)).first():
-        raise UsageError(f"there is a user {name!r} already")
+        raise UsageError(Sentence("user_there", name=repr(name)))
     connection.execute(
         insert(users).values(name=name, password=_hashed(password), role=role, made_at=now)
     )
@@ -102,7 +101,7 @@ def remove(connection: Connection, name: str, *, who: str, now: float) -> None:
     left = select(func.count()).select_from(users)
     left = left.where(users.c.role == "administrator", users.c.name != name)
     if not connection.execute(left).scalar_one():
-        raise UsageError(f"{name} is the only administrator: add another one first")
+        raise UsageError(Sentence("last_administrator", name=name))
     connection.execute(delete(sessions).where(sessions.c.who == name))
     connection.execute(delete(users).where(users.c.name == name))
     logs.audit(connection, who, "user removed", name, "", now)
@@ -192,9 +191,9 @@ def add_token(
         Where the name is taken or odd.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"the name {name!r} will not do: wanted letters, digits, '.', '_' or '-'")
+        raise UsageError(Sentence("odd_name", name=repr(name)))
     if connection.execute(select(tokens.c.id).where(tokens.c.name == name)).first():
-        raise UsageError(f"there is a token {name!r} already: remove it, or choose another name")
+        raise UsageError(Sentence("token_there", name=repr(name)))
     held = f"thrum_{secrets.token_urlsafe(32)}"
     connection.execute(
         insert(tokens).values(id=_sha(held), name=name, input=source, made_at=now, made_by=who)
@@ -221,7 +220,7 @@ def token_of(connection: Connection, held: str) -> RowMapping | None:
 
 def _hashed(password: str) -> str:
     if len(password) < SHORTEST_PASSWORD or len(password) > 1000:
-        raise UsageError(f"a password has {SHORTEST_PASSWORD} characters at least")
+        raise UsageError(Sentence("short_password", least=SHORTEST_PASSWORD))
     return _hasher().hash(password)
 
 

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from thrum import storage
 from thrum.errors import UsageError
+from thrum.sentences import Sentence, said
 from thrum.service.running import Service
 from thrum.service.store import logs, people
 from thrum.service.web import words
@@ -77,7 +78,7 @@ def router(service: Service) -> APIRouter:
         try:
             held = await run_in_threadpool(_set_up, service, told)
         except UsageError as error:
-            return _page(service, request, "setup", str(error), status=422)
+            return _page(service, request, "setup", said(error), status=422)
         return _entered(service, request, held)
 
     @routes.post("/logout")
@@ -111,7 +112,7 @@ def _set_up(service: Service, told: dict[str, str]) -> str:
     now, name = service.intake.now(), told.get("name", "")
     with service.database.writing() as connection:
         if people.count(connection):
-            raise UsageError("there is an administrator already")
+            raise UsageError(Sentence("administrator_there"))
         people.add(connection, name, told.get("password", ""), "administrator", who=name, now=now)
         held = _begin(connection, service, name, now)
     (service.folder / SETUP_FILE).unlink(missing_ok=True)
@@ -165,7 +166,7 @@ def _page(
         "language": language,
         "what": what,
         "site": service.settings.service.site,
-        "trouble": words.speaker(language)(trouble) if trouble else "",
+        "trouble": words.speaker(language)(words.translated(language, trouble)),
         "code": request.query_params.get("code", "")[:100],
     }
     return HTMLResponse(

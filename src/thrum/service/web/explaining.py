@@ -9,7 +9,7 @@ from typing import Any
 from thrum import storage
 from thrum.errors import ThrumError
 from thrum.monitoring import page
-from thrum.monitoring.sentences import coded
+from thrum.sentences import coded, said
 from thrum.service.running import Service
 from thrum.service.store import views
 from thrum.types import Clip
@@ -51,7 +51,7 @@ def explain(service: Service, number: int) -> dict[str, Any] | str:
             )
             pictures = page.pictures(found)
         except ThrumError as error:
-            return str(error)
+            return said(error)
         near = found.nearest
         told = {
             **found.to_json(),

@@ -1,6 +1,6 @@
 """The words of the dashboard in English, German and Japanese; ``words.toml`` holds them.
 
-What a monitor says in sentences is English already: ``sentences.toml`` has the same in the other languages.
+What is said in sentences is English already: `thrum.sentences` has the same in the other languages.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from thrum.monitoring.sentences import Sentence
+from thrum import sentences
+from thrum.sentences import Sentence
 
 LANGUAGES = ("en", "de", "ja")
 Say = Callable[..., str]
@@ -24,19 +25,15 @@ def table() -> dict[str, dict[str, str]]:
     return tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
 
 
-@cache
-def sentences() -> dict[str, dict[str, str]]:
-    """Return the sentences of a monitor, by language and key."""
-    path = Path(__file__).parent / "sentences.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
 def translated(language: str, text: str) -> str:
-    """Return a sentence of a monitor in a language; other text as it is."""
-    own = sentences().get(language, {})
+    """Return a sentence in a language, with the sentences in it; other text as it is."""
+    own = sentences.table().get(language, {})
     if not isinstance(text, Sentence) or text.key not in own:
         return text
-    values = dict(text.values)
+    values = {
+        name: translated(language, value) if isinstance(value, str) else value
+        for name, value in text.values.items()
+    }
     if "health" in values:  # the one value that is itself a word
         values["health"] = speaker(language)(str(values["health"]))
     return _Figures(language).vformat(own[text.key], (), values)

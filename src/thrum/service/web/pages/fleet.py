@@ -77,6 +77,6 @@ def _card(visit: Visit, view: MachineView, now: float) -> str:
 def _troubles(visit: Visit) -> str:
     return "".join(
         f'<div class="t-card t-trouble" role="alert" style="margin-bottom:1rem"><b>{escape(visit.say("trouble"))}:'
-        f"</b> {escape(trouble)}</div>"
+        f"</b> {escape(words.translated(visit.language, trouble))}</div>"
         for trouble in visit.service.troubles
     )

@@ -7,6 +7,7 @@ from html import escape
 from nicegui import ui
 from starlette.requests import Request
 
+from thrum.sentences import told
 from thrum.service.running import Service
 from thrum.service.store import views
 from thrum.service.web import words
@@ -48,9 +49,8 @@ def _drawn(visit: Visit) -> str:
             f'<span class="t-small t-soft">{escape(drawing.moment(each["begun_at"])[11:])} {escape(say(each["health"]))}</span>'
             for each in past[row["name"]][1:]
         )
-        detail = (
-            f'<div class="t-small t-soft">{escape(row["detail"])}</div>' if row["detail"] else ""
-        )
+        why = words.translated(visit.language, told(row["detail"]))
+        detail = f'<div class="t-small t-soft">{escape(why)}</div>' if why else ""
         cells.append(
             [
                 f"<b>{escape(row['name'])}</b>",

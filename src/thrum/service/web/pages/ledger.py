@@ -9,8 +9,10 @@ from nicegui import ui
 from starlette.requests import Request
 
 from thrum.federation.ledger import Entry, Ledger, total_bytes
+from thrum.sentences import told
 from thrum.service.running import Service
 from thrum.service.store import logs
+from thrum.service.web import words
 from thrum.service.web.pages import drawing
 from thrum.service.web.pages.frame import frame, html
 
@@ -57,7 +59,7 @@ def add(service: Service) -> None:
                     escape(line["who"]),
                     escape(say(line["what"])),
                     escape(line["about"]),
-                    escape(say(line["detail"][:200])),
+                    escape(say(words.translated(visit.language, told(line["detail"]))[:200])),
                 ]
                 for line in lines
             ]

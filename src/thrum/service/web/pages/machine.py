@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from starlette.requests import Request
 
 from thrum.errors import UsageError
+from thrum.sentences import said
 from thrum.service import answers
 from thrum.service.running import Service
 from thrum.service.store import views
@@ -156,7 +157,7 @@ class MachinePage:
                     comment=comment,
                 )
             except UsageError as error:
-                ui.notify(str(error), type="warning")
+                ui.notify(words.translated(visit.language, said(error)), type="warning")
                 return
         service.intake.arrived.set()
         ui.notify(visit.say("thanks"), type="positive")
@@ -207,10 +208,10 @@ class MachinePage:
                 button.disable()
                 button.props("loading")
                 found = await run.io_bound(explaining.explain, visit.service, number)
-                if shown.is_deleted:  # the person has gone on; what was found is kept
+                if found is None or shown.is_deleted:  # stopped, or the person has gone on
                     return
                 if not isinstance(found, dict):
-                    ui.notify(say(found), type="warning")
+                    ui.notify(say(words.translated(visit.language, found)), type="warning")
                     button.props(remove="loading")
                     return
                 shown.set_content(strange.explained(visit, number, found))

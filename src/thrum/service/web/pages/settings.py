@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 import thrum
 from thrum.errors import UsageError
+from thrum.sentences import said
 from thrum.service.running import Service
 from thrum.service.store import clips, people
 from thrum.service.web import words
@@ -179,7 +180,7 @@ def _button(
             with visit.service.database.writing() as connection:
                 do(connection)
         except UsageError as error:
-            ui.notify(str(error), type="warning")
+            ui.notify(words.translated(visit.language, said(error)), type="warning")
             return
         then()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from thrum.monitoring.sentences import decoded
+from thrum.sentences import decoded
 from thrum.service.web import words
 from thrum.service.web.pages import drawing
 from thrum.service.web.pages.frame import Visit
