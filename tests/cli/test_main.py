@@ -99,7 +99,7 @@ def test_version(call: Call) -> None:
         (["collaborate", "simulate", "--data", "nowhere", "--out", "x"], 1, "no folder at nowhere"),
         (["train", "--system", "embeding-sharing", "--data", ".", "--out", "x"], 2, "Did you mean"),
         (["collaborate", "ledger", "nowhere"], 1, "no ledger at nowhere"),
-        (["score", "nowhere", "also-nowhere.wav"], 1, "is missing"),
+        (["score", "nowhere", "also-nowhere.wav"], 1, "is missing: give the folder that"),
         (["collaborate", "simulate", "--out", "x"], 2, "Missing option '--data'"),
         (["sing"], 2, "No such command 'sing'"),
         (["data", "check", "n" * 300], 1, f"{'n' * 300}: File name too long"),

@@ -40,6 +40,10 @@ def toml(folder: Path, run: Path, more: str = "") -> Path:
         ),
         ('[[inputs]]\nname = "folder"\nmachine = "machine0/id_00"\nkind = "http"', "given twice"),
         ('[[inputs]]\nname = "a"\nmachine = "machine0/id_00"\nkind = "radio"', "'radio'"),
+        (  # what only the demonstration has is neither taken nor offered
+            '[[inputs]]\nname = "a"\nmachine = "machine0/id_00"\nkind = "simulated"',
+            "got 'simulated', wanted one of 'folder', 'http', 'mqtt', 'stream', 'microphone'",
+        ),
         ('[[inputs]]\nname = "a"\nmachine = "machine0/id_00"\nkind = "stream"', "has no address"),
         (
             '[[inputs]]\nname = "a"\nmachine = "machine0/id_00"\nkind = "mqtt"\ntopic = "a"',

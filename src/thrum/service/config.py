@@ -16,7 +16,7 @@ from thrum.monitoring.alarms import AlarmSettings
 from thrum.monitoring.asked import clips_between, seconds_of
 from thrum.service.telling import MqttSettings, OpcUaSettings, WebhookSettings, named
 
-InputKind = Literal["folder", "http", "mqtt", "stream", "microphone", "simulated"]
+InputKind = Literal["folder", "http", "mqtt", "stream", "microphone"]
 Language = Literal["en", "de", "ja"]
 _X_OF_Y = re.compile(r"([0-9]+) ?of ?([0-9]+)")
 _WANTED: dict[str, tuple[str, ...]] = {
@@ -25,7 +25,6 @@ _WANTED: dict[str, tuple[str, ...]] = {
     "mqtt": ("topic",),
     "stream": ("address",),
     "microphone": (),
-    "simulated": (),
 }
 
 
@@ -204,7 +203,7 @@ class InputSettings:
 
     def __post_init__(self) -> None:
         named("name", self.name)
-        for key in _WANTED[self.kind]:
+        for key in _WANTED.get(self.kind, ()):
             if getattr(self, key) is None:
                 raise ConfigError(
                     f"input {self.name!r} of kind {self.kind!r} has no {key}, wanted one"

@@ -14,7 +14,14 @@ from thrum.datasets.synthetic import Condition, draw_machine, simulate
 from thrum.datasets.taking import takings_of, write_takings
 from thrum.monitoring.opening import prepare_monitors
 from thrum.service.config import InputSettings, MachineSettings, ServiceSettings, Settings
-from thrum.service.inputs.simulated import CONDITIONS, RATE, Playing, Simulated, hash_of
+from thrum.service.inputs.simulated import (
+    CONDITIONS,
+    RATE,
+    Playing,
+    Simulated,
+    SimulatedSettings,
+    hash_of,
+)
 from thrum.service.intake import Intake
 from thrum.service.running import Service
 from thrum.service.store import people
@@ -63,10 +70,9 @@ def settings(folder: Path, *, host: str, port: int) -> Settings:
             for name, (title, _) in PLAYING.items()
         ),
         inputs=tuple(
-            InputSettings(
+            SimulatedSettings(
                 name=f"microphone-{number}",
                 machine=name,
-                kind="simulated",
                 every=f"{playing.clip_seconds / playing.acceleration:g}s",
             )
             for number, (name, (_, playing)) in enumerate(PLAYING.items(), start=1)

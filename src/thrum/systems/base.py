@@ -268,6 +268,11 @@ def load_system(folder: Path | str, *, device: str = "auto") -> System:
         Where it is damaged, or of a class of somebody's own: that has to be asked itself (``Own.load``).
     """
     folder = Path(folder)
+    if not folder.is_file() and not (folder / "model.json").exists():
+        raise StorageError(
+            f"{folder / 'model.json'} is missing: give the folder that `thrum train` or `thrum collaborate` "
+            f"wrote; if that was stopped on the way, let it end (`thrum train --resume`)"
+        )
     description = storage.read_json(folder / "model.json")
     try:
         name = description["system"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from thrum.service.intake import Intake
 CONDITIONS = ((70, 60), (80, 60), (90, 60))
 """Speed and load in percent that a machine is run at, in the demonstration and where it was learnt."""
 RATE = 16000
+
+
+@dataclass(frozen=True)
+class SimulatedSettings(InputSettings):
+    """An input of the demonstration; no file of settings can ask for one."""
+
+    kind: Literal["simulated"] = "simulated"  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

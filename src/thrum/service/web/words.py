@@ -72,7 +72,9 @@ def preferred(accept_language: str, otherwise: str) -> str:
 
 
 def long(say: Say, hours: float) -> str:
-    """Return how long something was so, in minutes where it was less than two hours."""
+    """Return how long something was so, to the unit that matters."""
+    if hours < 2 / 60:
+        return say("in_seconds", f"{3600 * hours:.0f}")
     return say("in_minutes", f"{60 * hours:.0f}") if hours < 2 else say("in_hours", f"{hours:.1f}")
 
 

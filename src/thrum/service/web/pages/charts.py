@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from thrum.service.config import MachineSettings
+from thrum.service.health import LATE_FACTOR
 from thrum.service.web.pages import drawing
 from thrum.service.web.pages.frame import Visit
 
@@ -20,21 +22,28 @@ def chart_of(
     judged: Sequence[RowMapping],
     alarms: Sequence[RowMapping],
 ) -> dict[str, Any]:
-    """Return the options of an ECharts chart; each point is [time, value, number of the clip]."""
+    """Return the options of an ECharts chart; each point is [time, value, number of the clip].
+
+    Where nothing was heard for so long that the inputs were late, the lines break.
+    """
     say = visit.say
     limit = settings.alarms.suspicious
+    inputs = visit.service.settings.inputs
+    every = [each.every_seconds for each in inputs if each.machine == settings.name]
+    longest = LATE_FACTOR * max(every, default=math.inf)
 
     def points(key: str) -> list[list[Any]]:
-        return [
-            [
-                round(1000 * row["at"]),
-                None
-                if row[key] is None
-                else round(max(row[key], drawing.LOWEST_P) if key == "p" else row[key], 6),
-                row["clip"],
-            ]
-            for row in judged
-        ]
+        drawn: list[list[Any]] = []
+        last = math.inf
+        for row in judged:
+            if row["at"] - last > longest:
+                drawn.append([round(500 * (row["at"] + last)), None, None])
+            last = row["at"]
+            value = row[key]
+            if value is not None:
+                value = round(max(value, drawing.LOWEST_P) if key == "p" else value, 6)
+            drawn.append([round(1000 * last), value, row["clip"]])
+        return drawn
 
     text = {"color": SOFT, "fontSize": 11}
     axis = {"axisLabel": text, "axisLine": {"lineStyle": {"color": SOFT}}, "nameTextStyle": text}
@@ -48,7 +57,7 @@ def chart_of(
         "animation": False,
         "grid": [
             {"left": 62, "right": 20, "top": 30, "height": 130},
-            {"left": 62, "right": 20, "top": 192, "height": 60},
+            {"left": 62, "right": 20, "top": 200, "height": 56},
         ],
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},

@@ -64,6 +64,6 @@ def _drawn(visit: Visit) -> str:
                 history,
             ]
         )
-    names = ("inputs", "health", "machine", "last", "level", "clips", "refused", "kind", "history")
+    names = ("input", "health", "machine", "last", "level", "clips", "refused", "kind", "history")
     table = drawing.table([say(name) for name in names], cells)
     return f'<h1 class="t" style="margin-bottom:1rem">{escape(say("inputs"))}</h1><div class="t-card">{table}</div>'

@@ -31,7 +31,7 @@ def add(service: Service) -> None:
             )
             found = _ledgers(service)
             if not found:
-                html(f'<div class="t-card">{escape(say("no_run_ledger"))}</div>')
+                html(escape(say("no_run_ledger"))).classes("t-card")
             for folder, entries in found.items():
                 rows = [
                     [

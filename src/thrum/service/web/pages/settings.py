@@ -148,7 +148,7 @@ def _tokens(visit: Visit) -> None:
         with ui.element("div").classes("t-buttons").style("margin-top:.8rem; align-items:center"):
             name = ui.input(say("name")).props("outlined dense")
             choices = {"": say("any_input"), **{each: each for each in service.inputs}}
-            source = ui.select(choices, value="", label=say("inputs")).props("outlined dense")
+            source = ui.select(choices, value="", label=say("input")).props("outlined dense")
 
             def make(connection: Connection) -> None:
                 held.append(
