@@ -14,7 +14,7 @@ from thrum.errors import StorageError
 from thrum.service import health
 from thrum.service.intake import FullError
 from thrum.service.running import Service
-from thrum.service.store import views
+from thrum.service.store import schema, views
 from thrum.service.window import Windows
 from watched import MACHINE, MakeService, Sounds, look, the_folder
 
@@ -133,6 +133,27 @@ def test_a_dead_microphone_is_never_a_failing_machine_and_never_well(
     assert states == {"no sound"}
     assert view.state == "unheard"
     assert view.alarm is None
+
+
+def test_a_machine_is_well_for_no_hour_in_which_nobody_heard_it(make_service: MakeService) -> None:
+    service = make_service()
+    health = [("folder", "well", 10), ("http", "well", 20), ("folder", "silent", 100)]
+    health += [("http", "gone", 150), ("http", "well", 180), ("folder", "well", 200)]
+    begun = [("well", 50), ("suspicious", 160), ("alarm", 170)]
+    with service.database.writing() as connection:
+        for table in (schema.input_health, schema.states):
+            connection.execute(table.delete())
+        for name, how, at in health:
+            row = {"input": name, "health": how, "detail": "", "begun_at": at * 3600.0}
+            connection.execute(schema.input_health.insert().values(**row))
+        for state, at in begun:
+            row = {"machine": MACHINE, "state": state, "begun_at": at * 3600.0}
+            connection.execute(schema.states.insert().values(**row))
+        all_of_it = views.hours_in(connection, MACHINE, 0.0, 300 * 3600.0)
+        the_end = views.hours_in(connection, MACHINE, 155 * 3600.0, 175 * 3600.0)
+    # from hour 150 to 180 both were deaf; an alarm stays one
+    assert all_of_it == pytest.approx({"well": 100, "unheard": 20, "alarm": 130})
+    assert the_end == pytest.approx({"unheard": 15, "alarm": 5})
 
 
 def test_wrong_rate_and_unreadable_are_said(make_service: MakeService, sounds: Sounds) -> None:

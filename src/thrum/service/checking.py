@@ -92,7 +92,10 @@ def _database(settings: Settings) -> str:
 
 def _input(source: InputSettings, settings: Settings) -> str:
     if source.kind == "folder":
+        from thrum.service.inputs.folder import require_there
+
         assert source.folder is not None
+        require_there(source.folder)
         count = sum(1 for _ in os.scandir(source.folder))
         return f"{source.folder}, {count} things in it"
     if source.kind == "microphone":

@@ -4,6 +4,7 @@ first, too.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from thrum.service.store import clips
 
 POLL_SECONDS = 0.5
 LARGEST_BYTES = 1 << 30
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Folder(Input):
                 return 0
             except RefusedError as error:
                 why = Sentence("of_file", file=file.name, said=said(error))
+                _logger.warning("input %s: %s", source.name, why)
                 self.intake.refused(source, RefusedError(why, error.health))
                 self.heard()
                 with self.intake.database.writing() as connection:
@@ -118,12 +122,7 @@ class Folder(Input):
 
     def _files(self) -> Iterator[Found]:
         """Yield the recordings in the folder, at whatever depth."""
-        try:
-            self.folder.stat()
-        except OSError as error:
-            raise StorageError(
-                Sentence("no_folder", folder=str(self.folder), reason=str(error.strerror))
-            ) from error
+        require_there(self.folder)
         mounted_at = _mounted_at(self.folder)
         if self._mounted_at is not None and mounted_at in self._mounted_at.parents:
             raise StorageError(
@@ -142,6 +141,16 @@ class Folder(Input):
                 if not path.is_symlink():
                     own = str(path.relative_to(self.folder))
                     yield Found(own, path, status.st_size, status.st_mtime_ns)
+
+
+def require_there(folder: Path) -> None:
+    """Raise a `StorageError` where a folder is not there."""
+    try:
+        folder.stat()
+    except OSError as error:
+        raise StorageError(
+            Sentence("no_folder", folder=str(folder), reason=str(error.strerror))
+        ) from error
 
 
 def _mounted_at(folder: Path) -> Path:

@@ -44,7 +44,7 @@ class MachineView:
     state
         What is shown: that of its standing, or ``unheard``.
     since
-        When that state began.
+        When that state began; where nobody hears the machine, when it was last heard.
     heard_at
         When the last clip ended that was judged; None before the first.
     hearing
@@ -90,11 +90,12 @@ def fleet(connection: Connection, names: Sequence[str]) -> list[MachineView]:
         standing = Standing.from_json(row["standing"])
         health = hearing.get(row["name"], "gone")
         latest = last[-1] if last else None
+        state = shown(standing.state, health)
         found.append(
             MachineView(
                 name=row["name"],
-                state=shown(standing.state, health),
-                since=row["since"],
+                state=state,
+                since=row["heard_at"] or row["since"] if state == "unheard" else row["since"],
                 heard_at=row["heard_at"],
                 hearing=health,
                 score=latest["score"] if latest else None,
@@ -155,15 +156,19 @@ def clip(connection: Connection, number: int) -> RowMapping | None:
 
 
 def hours_in(connection: Connection, name: str, since: float, now: float) -> dict[str, float]:
-    """Return the hours that a machine was in each state, from `since` to `now`."""
+    """Return the hours that a machine was shown in each state, from `since` to `now`."""
     wanted = select(states).where(states.c.machine == name).order_by(states.c.id)
     rows = list(connection.execute(wanted).mappings())
+    deaf = _deaf(connection, name, since, now)
     hours: dict[str, float] = {}
     for place, row in enumerate(rows):
         ended = rows[place + 1]["begun_at"] if place + 1 < len(rows) else now
-        spent = ended - max(row["begun_at"], since)
-        if spent > 0:
-            hours[row["state"]] = hours.get(row["state"], 0.0) + spent / 3600
+        begun = max(row["begun_at"], since)
+        unheard = shown(row["state"], "gone")
+        not_heard = sum(max(0.0, min(ended, end) - max(begun, at)) for at, end in deaf)
+        for state, spent in ((unheard, not_heard), (row["state"], ended - begun - not_heard)):
+            if spent > 0:
+                hours[state] = hours.get(state, 0.0) + spent / 3600
     return hours
 
 
@@ -192,6 +197,32 @@ def _last_judgements(connection: Connection, name: str, limit: int) -> list[RowM
         .limit(limit)
     )
     return list(reversed(list(connection.execute(wanted).mappings())))
+
+
+def _deaf(connection: Connection, name: str, since: float, now: float) -> list[tuple[float, float]]:
+    """Return from when to when no input of a machine heard anything."""
+    names = list(
+        connection.execute(select(inputs.c.name).where(inputs.c.machine == name)).scalars()
+    )
+    if not names:
+        return [(since, now)]
+    mine = input_health.c.input.in_(names)
+    before = select(func.max(input_health.c.id)).where(mine, input_health.c.begun_at <= since)
+    before = before.group_by(input_health.c.input)
+    wanted = select(input_health).where(
+        mine, (input_health.c.begun_at > since) | input_health.c.id.in_(before)
+    )
+    is_deaf = dict.fromkeys(names, False)
+    found, begun = [], None
+    for row in connection.execute(wanted.order_by(input_health.c.id)).mappings():
+        is_deaf[row["input"]] = row["health"] in DEAF
+        at = max(since, row["begun_at"])
+        if begun is None and all(is_deaf.values()):
+            begun = at
+        elif begun is not None and not all(is_deaf.values()):
+            found.append((begun, at))
+            begun = None
+    return found if begun is None else [*found, (begun, now)]
 
 
 def _hearing(connection: Connection) -> dict[str, str]:

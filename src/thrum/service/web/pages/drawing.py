@@ -27,11 +27,11 @@ LOWEST_P = 1e-3
 WIDTH, HEIGHT = 240.0, 46.0
 
 
-def state(word: str, say: Say, *, chip: bool = False) -> str:
-    """Return a state: never told by its colour alone."""
+def state(word: str, say: Say, *, chip: bool = False, words: str = "") -> str:
+    """Return a state, in other words where they are given: never told by its colour alone."""
     kind = "t-chip" if chip else "t-state"
     icon = f'<span class="material-icons" aria-hidden="true">{ICONS.get(word, "help")}</span>'
-    return f'<span class="{kind} s-{escape(word)}">{icon}{escape(say(word))}</span>'
+    return f'<span class="{kind} s-{escape(word)}">{icon}{escape(words or say(word))}</span>'
 
 
 def operating(state: str, say: Say) -> str:

@@ -46,7 +46,7 @@ def _drawn(visit: Visit) -> str:
         if count
     )
     if counts["well"] == len(fleet):
-        sums = f'<span class="t-sum s-well">{drawing.state("well", say)}</span> {escape(say("nothing_wrong"))}'
+        sums = drawing.state("well", say, words=say("nothing_wrong"))
     cards = "".join(_card(visit, view, now) for view in fleet)
     return (
         f'{_troubles(visit)}<h1 class="t">{escape(say("fleet"))}</h1>'

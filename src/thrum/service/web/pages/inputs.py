@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from nicegui import ui
+from sqlalchemy import RowMapping
 from starlette.requests import Request
 
 from thrum.sentences import told
@@ -45,8 +46,8 @@ def _drawn(visit: Visit) -> str:
             else words.span(say, max(0.0, now - row["heard_at"]))
         )
         level = "–" if row["level_db"] is None else f"{row['level_db']:.0f} dB"
-        history = " ".join(
-            f'<span class="t-small t-soft">{escape(drawing.moment(each["begun_at"])[11:])} {escape(say(each["health"]))}</span>'
+        history = "".join(
+            f'<div class="t-small t-soft">{escape(_line(visit, each))}</div>'
             for each in past[row["name"]][1:]
         )
         why = words.translated(visit.language, told(row["detail"]))
@@ -67,3 +68,10 @@ def _drawn(visit: Visit) -> str:
     names = ("input", "health", "machine", "last", "level", "clips", "refused", "kind", "history")
     table = drawing.table([say(name) for name in names], cells)
     return f'<h1 class="t" style="margin-bottom:1rem">{escape(say("inputs"))}</h1><div class="t-card">{table}</div>'
+
+
+def _line(visit: Visit, row: RowMapping) -> str:
+    """Return how an input was at a time, and why."""
+    why = words.translated(visit.language, told(row["detail"]))
+    line = f"{drawing.moment(row['begun_at'])[11:]} {visit.say(row['health'])}"
+    return f"{line}: {why}" if why else line
