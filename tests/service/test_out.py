@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import importlib.util
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from thrum.errors import ConfigError
 from thrum.service import answers
 from thrum.service.config import InputSettings
 from thrum.service.out.base import NotTakenError
+from thrum.service.out.mqtt import Broker
 from thrum.service.out.webhook import Webhook
 from thrum.service.store import outbox, views
 from thrum.service.telling import MqttSettings, WebhookSettings
@@ -307,3 +309,28 @@ def test_home_assistant_is_told_topics_that_there_are(make_service: MakeService)
     topic = "homeassistant/binary_sensor/thrum_site_machine0_id_00/config"
     assert json.loads(told[topic])["state_topic"] == "thrum/v1/site/machine0/id_00/state"
     assert len(told) == 2
+
+
+def test_the_page_says_every_key_of_a_payload(make_service: MakeService, sounds: Sounds) -> None:
+    page = (Path(__file__).parents[2] / "docs/operation.md").read_text(encoding="utf-8")
+    rows = {
+        what: set(re.findall(r"`(\w+)`", row.split("|")[3]))
+        for what in ("state", "alarm")
+        for row in page.splitlines()
+        if row.startswith(f"| `<prefix>/v1/<site>/<machine>/{what}`")
+    }
+    service = make_service(mqtt=MqttSettings("127.0.0.1", 9))
+    broker = service.senders[0]
+    assert isinstance(broker, Broker)
+    bring(service, sounds("wwffffff"))
+    judge_all(service)
+    with service.database.writing() as connection:
+        answers.ask(
+            connection, MACHINE, "false alarm", who="ada", now=1.0, alarm=view(service).alarm
+        )
+    judge_all(service)
+    with service.database.reading() as connection:
+        told = [json.loads(row["payload"]) for row in outbox.unsent(connection, "mqtt")]
+    assert [each["kind"] for each in told] == ["raised", "acknowledged", "closed"]
+    assert rows["alarm"] == set().union(*told)
+    assert rows["state"] == set(broker.state_of(view(service)))

@@ -110,7 +110,7 @@ class Broker(Sender):
         with self.database.reading() as connection:
             fleet = views.fleet(connection, [each.name for each in self.settings.machines])
         for view in fleet:
-            payload = json.dumps(self._state(view), ensure_ascii=False, sort_keys=True)
+            payload = json.dumps(self.state_of(view), ensure_ascii=False, sort_keys=True)
             if self._told.get(view.name) != payload:
                 topic = events.topic(self.settings, view.name, "state")
                 self.client.publish(topic, payload, qos=1, retain=True)
@@ -131,7 +131,8 @@ class Broker(Sender):
     def _away(self) -> NotTakenError:
         return NotTakenError(Sentence("broker_away", address=f"{self.own.host}:{self.own.port}"))
 
-    def _state(self, view: views.MachineView) -> dict[str, Any]:
+    def state_of(self, view: views.MachineView) -> dict[str, Any]:
+        """Return what the broker is told of a machine."""
         return {
             "schema": events.SCHEMA,
             "site": self.settings.service.site,
