@@ -160,6 +160,37 @@ def test_what_is_wrong_with_inputs_and_service_is_said_in_the_language_of_the_pa
                 "ja": "long.wav:この録音は 0 分です。0.001 分まで",
             },
         )
+        (folder / "torn.wav").write_bytes(sounds("w")[0].read_bytes()[:20044])
+        service.intake.settings = replace(service.intake.settings, longest_minutes=60)
+        look(service)
+        require(
+            "/inputs",
+            {
+                "en": "torn.wav: this recording is cut short: its header announces 28000 bytes more",
+                "de": "torn.wav: diese Aufnahme ist abgeschnitten: ihr Kopf kündigt 28000 Bytes mehr an",
+                "ja": "torn.wav:この録音:途中で切れています:ヘッダーの値より 28000 バイト足りません",
+            },
+        )
+        audio.write(folder / "low.wav", np.full(12000, 0.2, np.float32), 8000)
+        look(service)
+        require(
+            "/inputs",
+            {
+                "en": "low.wav: this recording has 8000 samples per second, 16000 were learnt",
+                "de": "low.wav: diese Aufnahme hat 8000 Abtastwerte je Sekunde, gelernt wurden 16000",
+                "ja": "low.wav:この録音は毎秒 8000 サンプルですが、学習時は 16000 でした",
+            },
+        )
+        (folder / "text.wav").write_text("no sound at all")
+        look(service)
+        require(
+            "/inputs",
+            {
+                "en": "text.wav: this recording cannot be read as audio (its format is not known)",
+                "de": "text.wav: diese Aufnahme ist als Ton nicht zu lesen (das Format ist nicht bekannt)",
+                "ja": "text.wav:この録音は音声として読めません(形式が不明)",
+            },
+        )
         source.lost = trouble(StorageError(Sentence("no_folder", folder="/mnt/x", reason="gone")))
         service.intake.settings = replace(service.intake.settings, least_free_mb=1e12)
         service.keeping.end()
@@ -189,6 +220,8 @@ def test_every_error_that_a_page_shows_is_raised_with_a_sentence() -> None:
     }
     for path in (root / "inputs").glob("*.py"):
         told_by[f"inputs/{path.name}"] = {"RefusedError", "StorageError", "UsageError"}
+    for name in ("chunks", "containers", "examining", "flac", "media", "mpeg", "ogg"):
+        told_by[f"../audio/{name}.py"] = {"AudioError", "DamagedError"}
     found = 0
     for file, names in told_by.items():
         for node in ast.walk(ast.parse((root / file).read_text(encoding="utf-8"))):
@@ -198,7 +231,7 @@ def test_every_error_that_a_page_shows_is_raised_with_a_sentence() -> None:
                 plain = isinstance(node.args[0], ast.Constant | ast.JoinedStr)
                 assert not plain, f"{file}:{node.lineno} raises English: make it a Sentence"
                 found += 1
-    assert found > 20
+    assert found > 40
 
 
 def test_a_driver_says_what_it_has_to_say_without_its_statement() -> None:

@@ -14,6 +14,7 @@ from thrum.audio.containers import (
     no_sound_found,
     size_of,
 )
+from thrum.sentences import Sentence
 
 _PIPED = (range(0x7FFF_0000, 0x8000_0001), range(0xFFFF_0000, 0x1_0000_0000))
 """Sizes of a wav file's data that say that it was written to a pipe and not known."""
@@ -53,7 +54,7 @@ def wav(file: BinaryIO) -> Examined:
                 long_size = chunk.start + 8, struct.unpack_from("<Q", content, 8)[0]
         elif chunk.name == b"data":
             if form is None or len(form) < 16:
-                raise DamagedError("holds sound before it says of what form: copy it again")
+                raise DamagedError(Sentence("no_form"))
             sizes = all_size, length
             return _wav_data(file, chunk, form, order, long_size, sizes, rf64=large)
     raise no_sound_found()
@@ -125,7 +126,7 @@ def _wav_data(
 def _long_head(form: bytes, size: int, order: str) -> bytes:
     """Return the head of an RF64 file (EBU Tech 3306) with sound of the form of a wav file."""
     if order == ">":
-        raise DamagedError("is a big-endian wav of more than 4 GB, which is not read: convert it")
+        raise DamagedError(Sentence("big_endian"))
     body = b"WAVEds64" + struct.pack("<IQQQI", 28, size + len(form) + 64, size, 0, 0)
     body += b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", _FULL)
     return b"RF64" + struct.pack("<I", _FULL) + body
@@ -146,14 +147,14 @@ def w64(file: BinaryIO) -> Examined:
         elif name == b"data":
             return _w64_data(form, place, size - 24, length, file)
         if size < 24:
-            raise DamagedError(f"has a part {name!r} of {size} bytes: copy it again")
+            raise DamagedError(Sentence("odd_part", part=repr(name), size=size))
         place += -(-size // 8) * 8
     raise no_sound_found()
 
 
 def _w64_data(form: bytes, place: int, announced: int, length: int, file: BinaryIO) -> Examined:
     if len(form) < 16:
-        raise DamagedError("holds sound before it says of what form: copy it again")
+        raise DamagedError(Sentence("no_form"))
     tag, channels, _, _, align, bits = struct.unpack_from("<HHIIHH", form)
     there = length - place - 24
     patches, notes, size = {}, [], announced
@@ -224,10 +225,10 @@ def aiff(file: BinaryIO) -> Examined:
     ):
         return Examined("aiff", patches=patches, notes=tuple(notes))
     if not per_frame:
-        raise DamagedError(f"says that it has {channels} channels of {bits} bits: copy it again")
+        raise DamagedError(Sentence("odd_bits", channels=channels, bits=bits))
     samples = max(size - 8 - offset, 0) // per_frame
     if frames > samples:
-        raise cut_short(frames, samples, "samples")
+        raise cut_short(frames, samples, samples=True)
     if frames < samples:
         patches[at + 2] = struct.pack(">I", samples)
         if not notes:
@@ -297,10 +298,7 @@ def _announces_less(announced: int, there: int, unit: str = "bytes") -> str:
 
 def _require_sane(channels: int, bits: int, align: int) -> None:
     if not align or align != channels * ((bits + 7) // 8):
-        raise DamagedError(
-            f"contradicts itself: {channels} channels of {bits} bits, {align} bytes for each sample of "
-            f"all; export it again"
-        )
+        raise DamagedError(Sentence("contradicts", channels=channels, bits=bits, align=align))
 
 
 def _remainder(size: int, per_sample: int) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from thrum.errors import AudioError
+from thrum.sentences import Sentence
 
 SUFFIXES_OF = {
     "wav": (".wav", ".wave", ".bwf"),
@@ -75,17 +76,12 @@ UNFINISHED = "its header was never finished, as where a recorder loses power; re
 
 def no_sound_found() -> DamagedError:
     """Return the error of a file that begins well and says nowhere where its sound is."""
-    return DamagedError(
-        "cannot be read as audio (it does not say where its sound is): copy it again, convert it or move "
-        "it away"
-    )
+    return DamagedError(Sentence("no_place"))
 
 
 def several() -> DamagedError:
     """Return the error of a file that is several, one after the other."""
-    return DamagedError(
-        "holds several streams, of which only the first would be read: convert it to wav"
-    )
+    return DamagedError(Sentence("several"))
 
 
 def size_of(file: BinaryIO) -> int:
@@ -96,9 +92,8 @@ def size_of(file: BinaryIO) -> int:
     return size
 
 
-def cut_short(announced: int, there: int, unit: str = "bytes") -> DamagedError:
-    """Return the error of a file that ends before the sound that it announces."""
+def cut_short(announced: int, there: int, *, samples: bool = False) -> DamagedError:
+    """Return the error of a file that ends before the sound that it announces, in bytes or samples."""
     return DamagedError(
-        f"is cut short: its header announces {announced - there} {unit} more than are there; "
-        f"copy it again"
+        Sentence("cut_samples" if samples else "cut_bytes", missing=announced - there)
     )

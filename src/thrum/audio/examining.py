@@ -7,6 +7,7 @@ from pathlib import Path
 from thrum.audio import chunks, flac, mpeg, ogg
 from thrum.audio.containers import DamagedError, Examined
 from thrum.errors import AudioError
+from thrum.sentences import Sentence, said
 
 _READERS = {
     b"RIFF": chunks.wav,
@@ -36,6 +37,8 @@ def examine(path: Path) -> Examined:
             file.seek(0)
             return _READERS.get(magic, mpeg.mp3)(file)
     except DamagedError as error:
-        raise AudioError(f"{path} {error}") from error
+        raise AudioError(Sentence("of_recording", path=str(path), said=said(error))) from error
     except OSError as error:
-        raise AudioError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise AudioError(
+            Sentence("unopened", path=str(path), reason=error.strerror or str(error))
+        ) from error

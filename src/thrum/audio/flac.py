@@ -41,7 +41,7 @@ def flac(file: BinaryIO) -> Examined:
         return Examined("flac")
     there = last.samples + (last.number if last.alike & 1 else last.number * size)
     if there < total:
-        raise cut_short(total, there, "samples")
+        raise cut_short(total, there, samples=True)
     if there == total:
         return Examined("flac", there)
     patches = {

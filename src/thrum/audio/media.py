@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.errors import AudioError
+from thrum.sentences import Sentence
 
 SUFFIXES = frozenset(
     {".m4a", ".mp4", ".mkv", ".mka", ".webm", ".mov", ".aac", ".wma", ".3gp", ".amr", ".avi"}
@@ -49,10 +50,7 @@ class MediaFile:
         try:
             import av
         except ImportError as error:
-            raise AudioError(
-                f"{path} wants PyAV, which is not installed: pip install 'thrum[media]', or convert the "
-                f"recording to wav or flac"
-            ) from error
+            raise AudioError(Sentence("wants_pyav", path=str(path))) from error
         av.logging.set_level(av.logging.PANIC)
         self.path = path
         self._failure: type[Exception] = av.FFmpegError
@@ -63,7 +61,7 @@ class MediaFile:
         tracks = self._container.streams.audio
         if not tracks:
             self.close()
-            raise AudioError(f"{path} holds no sound, only pictures or text: move it away")
+            raise AudioError(Sentence("only_pictures", path=str(path)))
         self.notes: tuple[str, ...] = ()
         if len(tracks) > 1:
             self.notes = (f"it has {len(tracks)} sound tracks, of which the first is read",)
@@ -114,8 +112,12 @@ class MediaFile:
         announced = self._announced_seconds()
         if came / max(self.samplerate, 1) < announced - SHORTER_SECONDS:
             raise AudioError(
-                f"{self.path} is cut short: it announces {announced:.2f} s of sound, "
-                f"{came / self.samplerate:.2f} s are there; copy it again"
+                Sentence(
+                    "cut_seconds",
+                    path=str(self.path),
+                    announced=announced,
+                    there=came / self.samplerate,
+                )
             )
 
     def _checked(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -133,7 +135,4 @@ class MediaFile:
 
     def _damaged(self, error: Exception) -> AudioError:
         reason = getattr(error, "strerror", None) or error
-        return AudioError(
-            f"{self.path} cannot be read as audio ({reason}): copy it again, convert it to wav or move it "
-            f"away"
-        )
+        return AudioError(Sentence("not_media", path=str(self.path), reason=str(reason)))

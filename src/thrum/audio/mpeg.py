@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from thrum.audio.containers import DamagedError, Examined
+from thrum.sentences import Sentence
 
 _KBITS = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -50,7 +51,7 @@ def _counted(content: mmap.mmap, first: _Frame) -> Examined:
         frame = _frame(content, place)
         if frame is not None and frame.kind == first.kind:
             if place + frame.size > end:
-                raise DamagedError("is cut short in its last frame; copy it again")
+                raise DamagedError(Sentence("last_frame"))
             count, place = count + 1, place + frame.size
             continue
         if content[place : place + 8].startswith(_TAGS) or not content[place:end].strip(b"\0"):
@@ -61,9 +62,7 @@ def _counted(content: mmap.mmap, first: _Frame) -> Examined:
             break
         place = following.start
     if gaps:
-        raise DamagedError(
-            f"is damaged: {gaps} places are no frames of sound; copy it again or convert it to wav"
-        )
+        raise DamagedError(Sentence("frame_gaps", gaps=gaps))
     patches: dict[int, bytes] = {}
     notes: list[str] = []
     before = _after_tags(content)
@@ -73,9 +72,7 @@ def _counted(content: mmap.mmap, first: _Frame) -> Examined:
     if at:
         count -= 1  # the frame that says so holds no sound
         if announced > count:
-            raise DamagedError(
-                f"is cut short: it announces {announced} frames, {count} are there; copy it again"
-            )
+            raise DamagedError(Sentence("cut_frames", announced=announced, there=count))
         delay = content[at + 133 : at + 136]  # where LAME says how much to leave out at the ends
         left_out = [delay[0] << 4 | delay[1] >> 4, (delay[1] & 15) << 8 | delay[2]]
         if max(left_out) > _LONGEST_END:

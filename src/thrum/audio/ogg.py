@@ -7,6 +7,7 @@ import struct
 from typing import BinaryIO
 
 from thrum.audio.containers import DamagedError, Examined, several, size_of
+from thrum.sentences import Sentence
 
 _HEAD = struct.Struct("<4sBBqIIIB")
 _LARGEST_PAGE = 27 + 255 + 255 * 255
@@ -26,7 +27,7 @@ def ogg(file: BinaryIO) -> Examined:
     while at > 0 and not _plausible(tail[at:]):
         at = tail.rfind(b"OggS", 0, at)
     if at < 0 or len(tail) - at < _HEAD.size:
-        raise DamagedError("is cut short in its last page; copy it again")
+        raise DamagedError(Sentence("last_page"))
     _, _, flags, _, its_serial, _, _, segments = _HEAD.unpack_from(tail, at)
     lacing = tail[at + 27 : at + 27 + segments]
     end = at + 27 + segments + sum(lacing)
@@ -38,10 +39,7 @@ def ogg(file: BinaryIO) -> Examined:
         if content.find(_begins(serial), _HEAD.size) >= 0:
             raise several()
     if end > len(tail) or tail[end:].strip(b"\0") or not flags & _LAST:
-        raise DamagedError(
-            "is cut short: its last page is not marked as such; copy it again, or, where the recorder lost "
-            "power, convert it to wav"
-        )
+        raise DamagedError(Sentence("open_page"))
     return Examined("ogg")
 
 

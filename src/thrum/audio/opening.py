@@ -21,6 +21,7 @@ from thrum.audio import media
 from thrum.audio.containers import SUFFIXES_OF, Examined
 from thrum.audio.examining import examine
 from thrum.errors import AudioError
+from thrum.sentences import Sentence, said
 
 SUFFIXES = frozenset(suffix for own in SUFFIXES_OF.values() for suffix in own) | media.SUFFIXES
 """What a recording may be called like, in lower case."""
@@ -137,13 +138,15 @@ class Sound:
     def require_end(self) -> None:
         """Raise an `AudioError` where all has been read and sound that was announced did not come."""
         if self.place == 0:
-            raise AudioError(
-                f"{self.path} holds no sound (0 seconds): record it again or move it away"
-            )
+            raise AudioError(Sentence("empty", path=str(self.path)))
         if self.announced is not None and self.place < self.announced:
             raise AudioError(
-                f"{self.path} is cut short: its header announces {self.announced} samples, "
-                f"{self.place} are there; copy it again"
+                Sentence(
+                    "cut_announced",
+                    path=str(self.path),
+                    announced=self.announced,
+                    there=self.place,
+                )
             )
 
     def close(self) -> None:
@@ -164,14 +167,17 @@ class Sound:
     def _require_sane(self, examined: Examined) -> None:
         if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE or self.channels < 1:
             raise AudioError(
-                f"{self.path} says that it has {self.channels} channels of {self.sample_rate} samples "
-                f"per second: its header is damaged; copy it again"
+                Sentence(
+                    "odd_header",
+                    path=str(self.path),
+                    channels=self.channels,
+                    rate=self.sample_rate,
+                )
             )
         there = max(examined.samples or 0, examined.at_least)
         if self.announced is not None and self.announced < there:
             raise AudioError(
-                f"{self.path} holds {there} samples, of which {self.announced} can be read: its header is "
-                f"damaged; copy it again or convert it"
+                Sentence("more_there", path=str(self.path), there=there, announced=self.announced)
             )
 
 
@@ -218,7 +224,7 @@ def _opened(path: Path, examined: Examined) -> Any:
         if (
             not examined.kind
         ):  # libsndfile reads more of them, and cut ones as shorter without a word
-            raise ValueError("its format is not known")
+            raise ValueError(Sentence("unknown_format"))
         return soundfile.SoundFile(path if examined.shown_as_is else _View(path, examined))
 
 
@@ -302,8 +308,7 @@ def _errors(path: Path) -> Iterator[None]:
         OverflowError,
         MemoryError,
     ) as error:
-        reason = getattr(error, "error_string", error)
-        raise AudioError(
-            f"{path} cannot be read as audio ({str(reason).rstrip('.')}): wanted a whole wav, flac or other "
-            f"sound file; copy it again, convert it or move it away"
-        ) from error
+        reason = getattr(error, "error_string", None) or said(error)
+        if not isinstance(reason, Sentence):
+            reason = str(reason).rstrip(".")
+        raise AudioError(Sentence("no_audio_file", path=str(path), reason=reason)) from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from thrum.audio.opening import Sound, describe
 from thrum.audio.writing import resample
 from thrum.errors import AudioError
+from thrum.sentences import Sentence
 from thrum.types import Clip
 
 LARGEST = 1e10
@@ -102,18 +103,15 @@ def _mono(path: Path, samples: NDArray[np.float32], channel: int | None) -> NDAr
     elif 0 <= channel < samples.shape[1]:
         audio = samples[:, channel]  # (S,)
     else:
-        raise AudioError(f"{path} has {samples.shape[1]} channels, channel {channel} was asked for")
+        raise AudioError(
+            Sentence("no_channel", path=str(path), channels=samples.shape[1], channel=channel)
+        )
     finite = np.isfinite(audio)
     if not finite.all():
-        raise AudioError(
-            f"{path} holds {int((~finite).sum())} samples that are NaN or infinite: export the "
-            f"recording again"
-        )
+        raise AudioError(Sentence("not_finite", path=str(path), samples=int((~finite).sum())))
     largest = float(np.abs(audio).max(initial=0.0))
     if largest > LARGEST:
-        raise AudioError(
-            f"{path} holds samples as large as {largest:.3g}, wanted -1 to 1: export the recording again"
-        )
+        raise AudioError(Sentence("beyond_one", path=str(path), largest=largest))
     return np.ascontiguousarray(audio, dtype=np.float32)
 
 

@@ -11,6 +11,7 @@ from statistics import median
 from thrum import audio, storage
 from thrum.datasets.windows import Cutting
 from thrum.errors import AudioError, StorageError
+from thrum.sentences import Sentence
 from thrum.types import Clip, group_by_machine
 
 FILE = "sound.json"
@@ -68,14 +69,24 @@ class Taking:
         usual = " or ".join(map(str, self.channels))
         if self.channel is not None and found.channels not in self.channels:
             raise AudioError(
-                f"{path} has {found.channels} channels, and channel {self.channel} of {usual} was "
-                f"learnt: which one of these is it? Record as before"
+                Sentence(
+                    "other_channels",
+                    path=str(path),
+                    channels=found.channels,
+                    channel=self.channel,
+                    usual=usual,
+                )
             )
         low = min(self.sample_rates)
         if found.sample_rate < min(low, FULL_RATE):
             raise AudioError(
-                f"{path} has {found.sample_rate} samples per second, {low} were learnt: sound above "
-                f"{found.sample_rate // 2} Hz is missing in it; record at {low} Hz"
+                Sentence(
+                    "low_rate",
+                    path=str(path),
+                    rate=found.sample_rate,
+                    learnt=low,
+                    highest=found.sample_rate // 2,
+                )
             )
         if found.channels not in self.channels:
             _logger.warning(

@@ -323,4 +323,10 @@ def _flac(samples: NDArray[np.float32], rate: int) -> bytes:
 
 def _unnamed(error: AudioError, path: Path) -> str:
     """Return what is wrong, without the temporary path."""
-    return str(error).replace(str(path), "this recording")
+    told = said(error)
+    if not isinstance(told, Sentence):
+        return told.replace(str(path), "this recording")
+    values = {**told.values, "path": Sentence("this_recording")}
+    if type(reason := values.get("reason")) is str:
+        values["reason"] = reason.replace(str(path), path.name)
+    return Sentence(told.key, **values)
