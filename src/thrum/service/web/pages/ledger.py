@@ -36,7 +36,7 @@ def add(service: Service) -> None:
                 rows = [
                     [
                         escape(entry.time),
-                        escape(entry.what),
+                        escape(say(entry.what)),
                         escape(entry.detail),
                         str(entry.clips),
                         f"{entry.n_bytes:,}",
