@@ -44,10 +44,6 @@ class Sentence(str):
         """Stay a sentence where it is copied or sent to another process."""
         return _made, (self.key, dict(self.values))
 
-    def having(self, **values: Any) -> Sentence:
-        """Return the same sentence with other values in it."""
-        return Sentence(self.key, **{**self.values, **values})
-
 
 def said(error: Exception) -> str:
     """Return what an error says: the sentence that it was raised with, or its words as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 
 from thrum import audio
 from thrum.errors import StorageError
+from thrum.sentences import told
 from thrum.service import health
+from thrum.service.config import Settings
 from thrum.service.intake import FullError
 from thrum.service.running import Service
 from thrum.service.store import schema, views
 from thrum.service.window import Windows
-from watched import MACHINE, MakeService, Sounds, look, the_folder
+from watched import MACHINE, MakeService, Sounds, judge_all, look, the_folder, view
 
 
 def health_of(service: Service, name: str = "folder") -> str:
@@ -133,6 +136,33 @@ def test_a_dead_microphone_is_never_a_failing_machine_and_never_well(
     assert states == {"no sound"}
     assert view.state == "unheard"
     assert view.alarm is None
+
+
+def test_an_input_that_was_taken_away_does_not_hear(
+    make_service: MakeService, sounds: Sounds, settings: Settings
+) -> None:
+    first = make_service()
+    first.intake.recording(settings.inputs[1], sounds("w")[0].read_bytes())
+    judge_all(first)
+    first.stop()
+    alone = make_service(inputs=settings.inputs[:1])
+    alone.inputs["folder"].heard_at = time.monotonic() - 1e6
+    alone.keeping.once()
+    assert view(alone).state == "unheard"
+
+
+def test_a_name_that_is_no_text_stops_nothing(make_service: MakeService, sounds: Sounds) -> None:
+    service = make_service()
+    folder = the_folder(service).folder
+    for name, path in zip((b"L\xfcfter.wav", b"L\xfcfter2.wav"), sounds("ww"), strict=True):
+        shutil.copy(path, folder / os.fsdecode(name))
+    (folder / os.fsdecode(b"torn\xfc.wav")).write_bytes(b"nothing")
+    assert look(service) == 3
+    assert look(service) == 0
+    with service.database.reading() as connection:
+        row = views.all_inputs(connection, ["folder"])[0]
+    assert (row["clips"], row["refused"]) == (2, 1)
+    assert told(row["detail"]).startswith("torn\\xfc.wav: ")
 
 
 def test_a_machine_is_well_for_no_hour_in_which_nobody_heard_it(make_service: MakeService) -> None:

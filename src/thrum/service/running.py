@@ -64,6 +64,8 @@ class Service:
         with self.database.writing(alone=True) as connection:  # workers may start together
             for machine in settings.machines:
                 machines.ensure(connection, machine.name, self.started_at)
+            if self.database.is_sqlite:  # else other workers may have inputs of their own
+                clips.forget_inputs(connection, {source.name for source in settings.inputs})
             for source in settings.inputs:
                 clips.add_input(connection, source.name, source.machine, self.started_at)
         self.judging = Judging(

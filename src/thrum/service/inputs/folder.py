@@ -139,7 +139,9 @@ class Folder(Input):
                 except OSError:
                     continue
                 if not path.is_symlink():
-                    own = str(path.relative_to(self.folder))
+                    # A name may be no text (of another computer's code page); the database wants one.
+                    raw = os.fsencode(path.relative_to(self.folder))
+                    own = raw.decode("utf-8", "backslashreplace")
                     yield Found(own, path, status.st_size, status.st_mtime_ns)
 
 

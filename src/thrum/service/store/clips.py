@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from thrum.sentences import kept
 from thrum.service.health import Measured
@@ -132,6 +132,11 @@ def add_input(connection: Connection, name: str, machine: str, now: float) -> No
     connection.execute(
         insert(input_health).values(input=name, health="waiting", detail="", begun_at=now)
     )
+
+
+def forget_inputs(connection: Connection, but: Collection[str]) -> None:
+    """Forget all inputs but these: one that was taken away is not well for ever. Its history stays."""
+    connection.execute(delete(inputs).where(inputs.c.name.not_in(but)))
 
 
 def set_health(
