@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from thrum.service import backup, serving
 from thrum.service.config import RetentionSettings, Settings, load
 from thrum.service.store.database import Database
 from thrum.service.store.schema import clips, metadata
+from thrum.service.watching import Watched
 from watched import MACHINE, MakeService, Sounds, bring, judge_all, view
 
 
@@ -57,6 +59,20 @@ def test_settings_that_are_wrong_are_named(tmp_path: Path, run: Path, more: str,
     with pytest.raises(ConfigError) as error:
         load(toml(tmp_path, run, more))
     assert said in str(error.value)
+
+
+def test_a_machine_that_the_run_does_not_know_is_told_what_to_set(
+    tmp_path: Path, run: Path
+) -> None:
+    settings = load(toml(tmp_path, run))
+    with pytest.raises(
+        ConfigError, match=r"'hum' cannot be watched as 'hum' \(learnt_as .*machine0/id_00"
+    ):
+        Watched(replace(settings.machines[0], name="hum"))
+    assert (
+        Watched(replace(settings.machines[0], name="hum", learnt_as=MACHINE)).monitor.name
+        == MACHINE
+    )
 
 
 def test_paths_are_relative_to_the_settings(tmp_path: Path, run: Path) -> None:

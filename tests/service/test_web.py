@@ -199,10 +199,11 @@ def test_too_many_requests_are_slowed(make_service: MakeService, settings: Setti
     assert codes == [200] * 5 + [429] * 3
 
 
+EXAMPLES = (60, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]))
 wav_changes = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=8)
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", EXAMPLES)
 def test_mutated_recordings_do_no_harm(
     service: Service, browser: TestClient, sounds: Sounds, examples: int
 ) -> None:
@@ -234,7 +235,7 @@ def test_mutated_recordings_do_no_harm(
     assert not list((service.audio / "incoming").iterdir())
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", EXAMPLES)
 def test_odd_requests_do_no_harm(service: Service, browser: TestClient, examples: int) -> None:
     described = browser.get("/api/v1/openapi.json").json()
     paths = [

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping
 
 from thrum import config as configs
 from thrum.datasets.taking import Taking
-from thrum.errors import StorageError
+from thrum.errors import ConfigError, StorageError, UsageError
 from thrum.monitoring import Judgement, Monitor, Stream, open_monitor
 from thrum.monitoring.states import SILENT, UNKNOWN
 from thrum.sentences import Sentence
@@ -141,12 +141,14 @@ class Watched:
 
     def _opened(self) -> Monitor:
         settings = self.settings
-        return open_monitor(
-            settings.run,
-            settings.learnt_as or settings.name,
-            alarms=settings.alarms,
-            device=self.device,
-        )
+        learnt_as = settings.learnt_as or settings.name
+        try:
+            return open_monitor(settings.run, learnt_as, alarms=settings.alarms, device=self.device)
+        except UsageError as error:  # its advice is for a command
+            raise ConfigError(
+                f"machine {settings.name!r} cannot be watched as {learnt_as!r} (learnt_as says what it is in "
+                f"the run): {error}"
+            ) from error
 
 
 def described(settings: MachineSettings) -> str:
