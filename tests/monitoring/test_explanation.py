@@ -84,6 +84,17 @@ def test_a_patch_made_as_usual_has_the_usual_power() -> None:
     np.testing.assert_allclose(powers, 0.75 * 0.01 * shares, rtol=0.15)
 
 
+def test_detail_is_welchs_and_of_a_hundredth_of_a_second_there_is_one_too() -> None:
+    from scipy.signal import welch
+
+    sound = np.random.default_rng(2).normal(scale=0.1, size=3 * RATE).astype(np.float32)
+    _, density = welch(sound.astype(float), RATE, "hann", 4096, 2048, detrend=False)
+    power = density * RATE * 1.5 / 4096 / 2  # of a line instead of a hertz, two-sided as here
+    power[[0, -1]] *= 2
+    np.testing.assert_allclose(detail_of(sound).spectrum, 10 * np.log10(power), atol=1e-3)
+    assert not detail_of(sound[:160]).envelope.any()  # no rhythm in one value of the envelope
+
+
 @pytest.mark.parametrize("samples", [WINDOW, WINDOW + 1, 5 * HOP, 16001])
 def test_a_patch_is_changed_as_by_the_inverse_of_the_whole_transform(samples: int) -> None:
     from scipy.signal import ShortTimeFFT

@@ -152,7 +152,7 @@ def images(pictures: Sequence[Picture]) -> list[str]:
     order for every kind of eye and in grey.
     """
     from matplotlib import colormaps
-    from matplotlib.image import imsave
+    from PIL import Image
 
     if not pictures:
         return []
@@ -161,9 +161,9 @@ def images(pictures: Sequence[Picture]) -> list[str]:
     addresses = []
     for picture in pictures:
         shades = np.clip((picture.decibels - low) / max(high - low, 1e-9), 0, 1)
-        pixels = colormaps["magma"](shades.T[::-1])  # (F, T, 4), low frequencies below
+        pixels = colormaps["magma"](shades.T[::-1], bytes=True)  # (F, T, 4), low frequencies below
         content = io.BytesIO()
-        imsave(content, pixels[..., :3], format="webp", pil_kwargs={"quality": 60, "method": 4})
+        Image.fromarray(pixels[..., :3].copy()).save(content, "webp", quality=60, method=4)
         addresses.append(_address("image/webp", content.getvalue()))
     return addresses
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from thrum.features.framing import pad_to_length
+from thrum.features.spectrogram import power_spectrum
 from thrum.monitoring.heard import RATE
 
 FFT_SIZE = 4096
@@ -56,21 +59,20 @@ def _envelope(sound: NDArray[np.float32]) -> Line:
     high = np.fft.rfftfreq(ENVELOPE_WINDOW, 1 / RATE) >= ENVELOPE_FROM_HZ
     envelope = np.sqrt(powers[:, high].sum(axis=1))
     mean = float(envelope.mean())
-    if mean <= 1e-9:
+    if mean <= 1e-9 or len(envelope) < 2:
         return np.zeros(len(ENVELOPE_HZ), np.float32)
     window = np.hanning(len(envelope) + 1)[:-1]
     size = 2 ** int(np.ceil(np.log2(4 * len(envelope))))
     lines = np.abs(np.fft.rfft((envelope - mean) * window, n=size)) * 2 / window.sum()
     rates = np.fft.rfftfreq(size, ENVELOPE_HOP / RATE)
-    place = np.searchsorted(rates, [ENVELOPE_HZ - 0.25, ENVELOPE_HZ + 0.25])  # (2, 399)
-    highest = [lines[first : max(last, first + 1)].max(initial=0.0) for first, last in place.T]
-    return np.asarray(np.array(highest) / mean, np.float32)
+    first, last = np.searchsorted(rates, [ENVELOPE_HZ - 0.25, ENVELOPE_HZ + 0.25])  # (399,) each
+    places = np.stack([first, np.maximum(last, first + 1)], axis=1).ravel()
+    highest = np.maximum.reduceat(np.append(lines, 0.0), places)[::2]  # of first up to last
+    return np.asarray(highest / mean, np.float32)
 
 
 def _powers(sound: NDArray[np.float32], size: int, hop: int) -> NDArray[np.float64]:
     """Return the power (T, size / 2 + 1) of Hann windows; a full-scale sine has 0.25 in its line."""
-    padded = np.pad(sound, (0, max(size - len(sound), 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    window = np.hanning(size + 1)[:-1].astype(np.float32)
-    spectrum = np.fft.rfft(frames * (window / window.sum()), axis=1)
-    return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float64)
+    frames = pad_to_length(torch.from_numpy(sound)[None], size)[0].unfold(0, size, hop)  # (T, size)
+    window = torch.hann_window(size)
+    return np.asarray(power_spectrum(frames, window=window / window.sum()), np.float64)

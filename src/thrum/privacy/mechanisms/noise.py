@@ -16,7 +16,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from thrum.errors import ConfigError
@@ -40,6 +39,8 @@ def mu_of(epsilon: float, delta: float) -> float:
     ConfigError
         Where ε is not positive, or δ not between 0 and 1.
     """
+    from scipy.optimize import brentq
+
     check_budget(epsilon, delta)
     found: float = brentq(
         lambda log_mu: delta_of(math.exp(log_mu), epsilon) - delta,
@@ -52,6 +53,8 @@ def mu_of(epsilon: float, delta: float) -> float:
 
 def epsilon_of(mu: float, delta: float) -> float:
     """Return the least ε at which releases of `mu` together are private with `delta`."""
+    from scipy.optimize import brentq
+
     if mu <= 0:
         return 0.0
     if delta_of(mu, 0.0) <= delta:

@@ -236,7 +236,7 @@ class TrainedBaseline(System, Generic[Network]):
             network,
             batches=batches,
             loss_of=lambda batch: self._loss(network, *batch),
-            optimizer=torch.optim.Adam(network.parameters(), lr=config.learning_rate),
+            optimizer=torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True),
             epochs=config.epochs,
             seed=self.seed,
             checkpoint=self.folder and self.folder / f"training-{number}.safetensors",

@@ -86,7 +86,8 @@ class Windows:
         if self._frames is None:
             return self._gathered(rows, starts)
         places = starts[:, None] + self._offsets  # (B, T)
-        return self._frames[places].float()
+        frames_of_all = self._frames.index_select(0, places.flatten())
+        return frames_of_all.view(*places.shape, -1).float()
 
     def _gathered(self, rows: NDArray[np.int64], starts: Tensor) -> Tensor:
         """Return windows of clips that are too many for the memory, from where they lie on the disk."""
