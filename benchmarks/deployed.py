@@ -6,7 +6,8 @@
 Kits are made, a server and so many sites are started as ``thrum collaborate`` is, each with one machine of
 its own, and watched twice a second: processor seconds, and memory as the kernel shares it out (PSS, so that a
 library that all have loaded counts once). With ``--upload`` clips are of 313 frames of 768 dimensions, as an
-encoder of speech makes of ten seconds, and the round is ended when all have arrived.
+encoder of speech makes of ten seconds, and the round is ended when all have arrived; memory meanwhile is told
+without the pages of mapped files, which the kernel takes back when it wants them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -30,7 +32,6 @@ from thrum import storage
 
 PROJECT = Path(__file__).parents[1] / "deploy" / "project.yml"
 WATCH_SECONDS = 0.5
-MIB = 1 << 20
 
 
 @dataclass
@@ -46,23 +47,49 @@ class Watched:
     most_processes: int = 0
 
     def look(self) -> float:
-        """Look once; return the MiB of all together."""
+        """Look once; return the MiB of all together, mapped files left out."""
         with suppress(psutil.Error):
             command = psutil.Process(self.process.pid)
             family = [command, *command.children(recursive=True)]
             now: dict[str, float] = {}
+            held = 0.0
             for one in family:
                 with suppress(psutil.Error):
                     times = one.cpu_times()
                     self.used[one.pid] = times.user + times.system
                     kind = _kind(one.cmdline())
-                    now[kind] = now.get(kind, 0.0) + one.memory_full_info().pss / MIB
+                    memory = memory_of(one.pid)
+                    now[kind] = now.get(kind, 0.0) + memory["Pss"] / 1024
+                    held += memory["Pss_Anon"] / 1024
             now["together"] = sum(now.values())
             self.most_processes = max(self.most_processes, len(family))
             for kind, size in now.items():
                 self.peak[kind] = max(self.peak.get(kind, 0.0), size)
-            return now["together"]
+            return held
         return 0.0
+
+
+class Step(NamedTuple):
+    """What was seen at one look."""
+
+    seconds: float
+    n_bytes: int
+    """That have arrived."""
+    used: float
+    """Processor seconds of all processes so far."""
+    server: float
+    site: float
+    """MiB, of the largest."""
+
+
+def memory_of(pid: int) -> dict[str, int]:
+    """Return what the kernel says of a process's memory, in KiB; nothing where it is gone."""
+    found = {"Pss": 0, "Pss_Anon": 0}
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
+            name, size, _ = line.split()
+            found[name.rstrip(":")] = int(size)
+    return found
 
 
 def _kind(words: list[str]) -> str:
@@ -183,12 +210,13 @@ def whole_bytes(chosen: argparse.Namespace, dimensions: int, frames: int) -> int
 
 def follow(watched: list[Watched], hub: Path, *, whole: int | None) -> dict[str, object] | None:
     """Watch until all commands have ended, or all bytes have arrived; None where one failed."""
-    steps: list[tuple[float, int, float, float]] = []
+    steps: list[Step] = []
     while any(one.process.poll() is None for one in watched):
         sizes = [one.look() for one in watched]
         if whole is not None:
-            steps.append((time.monotonic(), arrived(hub), sizes[0], max(sizes[1:])))
-            if steps[-1][1] >= whole:
+            used = sum(sum(one.used.values()) for one in watched)
+            steps.append(Step(time.monotonic(), arrived(hub), used, sizes[0], max(sizes[1:])))
+            if steps[-1].n_bytes >= whole:
                 return uploaded(steps, whole)
         if any(one.process.poll() not in (None, 0) for one in watched):
             return None
@@ -196,16 +224,17 @@ def follow(watched: list[Watched], hub: Path, *, whole: int | None) -> dict[str,
     return {}
 
 
-def uploaded(steps: list[tuple[float, int, float, float]], whole: int) -> dict[str, object]:
+def uploaded(steps: list[Step], whole: int) -> dict[str, object]:
     """Return how fast bytes came between a tenth and all of them, and what memory did meanwhile."""
-    moving = [step for step in steps if step[1] > 0.1 * whole]
+    moving = [step for step in steps if step.n_bytes > 0.1 * whole]
     first, last = moving[0], moving[-1]
-    speed = (last[1] - first[1]) / max(last[0] - first[0], 1e-9) / 1e6
+    megabytes = max(last.n_bytes - first.n_bytes, 1) / 1e6
     return {
         "megabytes": round(whole / 1e6),
-        "megabytes_a_second": round(speed, 1),
-        "server, MiB from a tenth on": [round(step[2]) for step in moving],
-        "site, MiB from a tenth on": [round(step[3]) for step in moving],
+        "megabytes_a_second": round(megabytes / max(last.seconds - first.seconds, 1e-9), 1),
+        "processor_ms_a_megabyte": round(1e3 * (last.used - first.used) / megabytes, 1),
+        "server, MiB of its own from a tenth on": [round(step.server) for step in moving],
+        "site, MiB of its own from a tenth on": [round(step.site) for step in moving],
     }
 
 

@@ -59,7 +59,10 @@ def private_folder(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
-        raise StorageError(f"cannot make {path} private: {error}") from error
+        raise StorageError(
+            f"{path} cannot be made a folder that its owner alone may open: {error.strerror}; "
+            f"choose another, or give the right to write there"
+        ) from error
     return path
 
 

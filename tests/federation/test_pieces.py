@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,10 +24,11 @@ from thrum.federation.cutting import CLIPS_PER_PIECE, Cutter, cut
 from thrum.federation.members import Member
 from thrum.federation.own_clips import OwnClips
 from thrum.federation.piece_messages import Piece
-from thrum.federation.pieces import PieceStore
+from thrum.federation.pieces import Clips, PieceStore
 from thrum.federation.secret import Secret
 from thrum.federation.server import Server
 from thrum.federation.site import Site
+from thrum.privacy.mechanisms.gate import all_finite
 from thrum.systems.embedding_sharing import preset_config
 
 QUICK = preset_config("compact", assignments=["epochs=1", "members=1", "batch_size=32"])
@@ -200,10 +202,10 @@ def test_the_next_piece_is_asked_for_while_one_is_being_written(
     clips = [np.full((5, 4), number, np.float16) for number in range(3)]
     sender, keep = Sender(clips), PieceStore.keep
 
-    def slow(store: PieceStore, site: str, split: Any, piece: Piece, *content: Any) -> None:
+    def slow(store: PieceStore, site: str, split: Any, piece: Piece, *content: Any) -> Clips:
         following = sender.asked[piece.places[0] + 1 :][:1]
         assert all(asked.wait(20) for asked in following)
-        keep(store, site, split, piece, *content)
+        return keep(store, site, split, piece, *content)
 
     monkeypatch.setattr(PieceStore, "keep", slow)
     for own, clip in zip(fetched(tmp_path, sender), clips, strict=True):
@@ -217,10 +219,16 @@ def test_a_piece_that_cannot_be_written_ends_the_fetching(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
+        time.sleep(0.05)
         raise StorageError("the disk is full")
 
     monkeypatch.setattr(PieceStore, "keep", full)
-    sender = Sender([np.zeros((5, 4), np.float16)] * 3)
+    sender = Sender([np.zeros((5, 4), np.float16)] * 100)
     with pytest.raises(StorageError, match="the disk is full"):
         fetched(tmp_path, sender)
-    assert not sender.asked[2].is_set()
+    assert not sender.asked[-1].is_set()
+
+
+def test_values_that_are_not_finite_are_told_from_all_others() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    assert [all_finite(one) for one in halves.reshape(-1, 1)] == np.isfinite(halves).tolist()

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("nvflare")
 
-from thrum.errors import FederationError
+from thrum.errors import FederationError, StorageError
 from thrum.federation.flare import serving
 from thrum.federation.flare.history import note_round, rounds_of
-from thrum.federation.flare.settings import ServerSettings
+from thrum.federation.flare.settings import ServerSettings, SiteSettings
 from thrum.federation.flare.status import status_of
 
 
@@ -140,3 +140,16 @@ def test_a_torn_line_is_no_round(tmp_path: Path) -> None:
     with (tmp_path / "rounds.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"began": "2026-01-0\n[]\n{}\n')
     assert [one["state"] for one in rounds_of(tmp_path)] == ["done"]
+
+
+def test_a_folder_that_cannot_be_made_ends_the_service_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "hub"
+    kit: Any = SimpleNamespace(warning=lambda: None)
+    told: dict[str, Any] = {"tell": str, "progress": lambda *_: None, "ended": lambda *_: None}
+    server = ServerSettings(out, {"a": ["fan/id_00"]})
+    with pytest.raises(StorageError, match="hub cannot be made a folder .* choose another"):
+        serving.serve_rounds(kit, kit, server, every_seconds=1.0, wait_seconds=1, **told)
+    site = SiteSettings("a", tmp_path, out)
+    with pytest.raises(StorageError, match="hub cannot be made a folder"):
+        serving.take_part_in_rounds(kit, site, **told)

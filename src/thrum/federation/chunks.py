@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from thrum.errors import ProtocolError
 from thrum.federation.messages import Message, parse, plain
 from thrum.federation.piece_messages import Chunk, Piece
+from thrum.privacy.mechanisms.gate import all_finite
 from thrum.storage import content_of
 
 
@@ -60,6 +61,6 @@ def parse_chunk(
         )
     if chunk_sha256(embeddings, lengths) != chunk.sha256:
         raise ProtocolError(f"{where} was damaged on the way (its sha256 differs); run again")
-    if not np.isfinite(embeddings).all():
+    if not all_finite(embeddings):
         raise ProtocolError(f"{where} holds NaN or infinite values")
     return embeddings, lengths

@@ -54,7 +54,7 @@ class PieceStore:
         try:
             known = storage.read_sealed(list_path)
             storage.check_sha256(array_path, known["sha256"])
-            return np.split(storage.read_array(array_path), np.cumsum(known["lengths"])[:-1])
+            return _clips(array_path, known["lengths"])
         except (StorageError, KeyError) as error:
             what = (
                 f"a piece of site {site!r} was damaged on the server's disk and is asked for again"
@@ -72,12 +72,19 @@ class PieceStore:
         piece: Piece,
         embeddings: NDArray[Any],
         lengths: Sequence[int],
-    ) -> None:
-        """Write a piece that has arrived and been checked: embeddings (sum of T, D), clip lengths."""
+    ) -> Clips:
+        """Write a piece that has arrived and been checked; return its clips, memory-mapped.
+
+        Parameters
+        ----------
+        embeddings, lengths
+            (sum of T, D), and T of each clip.
+        """
         array_path, list_path = self._paths(site, split, piece)
         checksum = storage.write_array(array_path, embeddings, private=True)
         known = {"lengths": list(lengths), "sha256": checksum}
         storage.write_sealed(list_path, known, private=True)
+        return _clips(array_path, lengths)
 
     def keep_only(
         self,
@@ -113,3 +120,8 @@ class PieceStore:
     def _paths(self, site: str, split: Split, piece: Piece) -> tuple[Path, Path]:
         folder = self.folder / checked_name(site) / split
         return folder / f"{piece.fingerprint}.npy", folder / f"{piece.fingerprint}.json"
+
+
+def _clips(path: Path, lengths: Sequence[int]) -> Clips:
+    """Return the frames (T, D) of each clip of a piece, memory-mapped."""
+    return np.split(storage.read_array(path), np.cumsum(lengths)[:-1])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thrum.errors import FederationError, ProtocolError, StorageError
+from thrum.errors import FederationError, ProtocolError
 from thrum.federation.changes import changed_by_one
 from thrum.federation.chunks import parse_chunk
 from thrum.federation.handing_out import HandingOut
@@ -52,6 +52,8 @@ from thrum.types import Progress
 
 WHITENING_FROM = 5
 """Sites. Ours: of five, what is left is a mean of four others (docs/privacy.md)."""
+PIECES_AT_ONCE = 2
+"""Of one site."""
 _SPLITS: dict[Algorithm, tuple[Split, ...]] = {1: ("train",), 2: ("train", "test")}
 
 Listed = dict[str, dict[Split, list[Piece]]]
@@ -348,38 +350,16 @@ class Server:
     ) -> list[Clips]:
         """Return the clips (T, D) of each piece, from disk where it has already arrived.
 
-        While a piece is being written, the next one is asked for; no more than two are held in memory.
+        While one piece is on its way, another is made, checked or written; no more than these are in memory.
         """
-        found: list[Clips | Future[Clips]] = []
-        writing: Future[Clips] | None = None
-        with ThreadPoolExecutor(1) as writer:
-            for piece in pieces:
-                known = self.pieces.clips(member.name, split, piece)
-                if known is not None:
-                    found.append(known)
-                    continue
-                message = site.chunk(split, piece.fingerprint)
-                if writing is not None:
-                    writing.result()
-                content = parse_chunk(message, piece, dimensions=member.description.dimensions)
-                writing = writer.submit(self._keep, member.name, split, piece, *content)
-                found.append(writing)
-        return [own.result() if isinstance(own, Future) else own for own in found]
 
-    def _keep(
-        self,
-        site: str,
-        split: Split,
-        piece: Piece,
-        embeddings: NDArray[np.float16],
-        lengths: Sequence[int],
-    ) -> Clips:
-        """Write a piece that has come; return its clips (T, D) as they lie on disk."""
-        self.pieces.keep(site, split, piece, embeddings, lengths)
-        clips = self.pieces.clips(site, split, piece)
-        if clips is None:
-            raise StorageError(
-                f"a piece that was just written to {self.pieces.folder} reads as something else: "
-                f"see to the disk"
-            )
-        return clips
+        def fetch(piece: Piece) -> Clips:
+            known = self.pieces.clips(member.name, split, piece)
+            if known is not None:
+                return known
+            message = site.chunk(split, piece.fingerprint)
+            content = parse_chunk(message, piece, dimensions=member.description.dimensions)
+            return self.pieces.keep(member.name, split, piece, *content)
+
+        with ThreadPoolExecutor(PIECES_AT_ONCE) as executor:
+            return list(executor.map(fetch, pieces))

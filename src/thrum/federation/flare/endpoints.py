@@ -9,6 +9,7 @@ certificates say: neither name is part of a message.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ from thrum.federation.site import Site
 ATTEMPTS = 3
 PAUSE_SECONDS = 2.0  # before the second attempt; doubled before the third
 PRESENT_SECONDS = 20.0
+"""How long a site may take to say that it is there; asked where it has answered nothing for so long."""
 FAREWELL_SECONDS = 30.0
 SERVER = "server"
 """How the engine calls the server, whatever its certificate says."""
@@ -177,6 +179,7 @@ class RemoteSite:
         self._proxy = proxy
         self._answer_seconds = answer_seconds
         self._allowed = allowed or Allowed(None)
+        self._heard = -math.inf
 
     def describe(
         self, protocol: Sequence[int], algorithm: int, sharing: str = "embeddings"
@@ -240,14 +243,19 @@ class RemoteSite:
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
             self._allowed.require(self.name)
             try:
-                self._proxy(timeout=PRESENT_SECONDS).present()  # who is lost is found out soon
+                if (
+                    time.monotonic() - self._heard > PRESENT_SECONDS
+                ):  # who is lost is found out soon
+                    self._proxy(timeout=PRESENT_SECONDS).present()
                 reply = self._proxy(timeout=self._answer_seconds).answer(
                     question=question, arguments=arguments
                 )
+                self._heard = time.monotonic()
                 break
             except CollabCallError as error:
                 _log.warning("site %r, %s, attempt %d: %s", self.name, question, attempt + 1, error)
                 failure = error
+                self._heard = -math.inf
         else:
             raise FederationError(
                 f"site {self.name!r} was lost: {question!r} failed {ATTEMPTS} times, at last because "

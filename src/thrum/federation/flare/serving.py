@@ -36,6 +36,7 @@ from thrum.federation.flare.rounds import (
 )
 from thrum.federation.flare.settings import ServerSettings, SiteSettings
 from thrum.federation.flare.state import clear_state
+from thrum.storage import private_folder
 from thrum.types import Progress
 
 FIRST_PAUSE_SECONDS = 5.0
@@ -100,6 +101,7 @@ def serve_rounds(
     rounds
         How many are run; None runs until the process is ended.
     """
+    private_folder(settings.out)  # where there can be none, no waiting mends that
     pause, done = Pause(max(FIRST_PAUSE_SECONDS, min(every_seconds, LONGEST_PAUSE_SECONDS))), 0
     allowed = Allowed(settings.sites_file)
     while rounds is None or done < rounds:
@@ -163,6 +165,7 @@ def take_part_in_rounds(
     rounds
         In how many; None until the process is ended.
     """
+    private_folder(settings.out)
     pause, done = Pause(), 0
     counting = Counting(settings.out, lambda: own_dataset(settings))
     reachable(kit)  # what is wrong with the kit no waiting mends

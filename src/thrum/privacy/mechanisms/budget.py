@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class Budget:
     def __init__(self, path: Path, limit: Limit | None = None) -> None:
         self.path = path
         self.limit = limit
+        self._lock = threading.Lock()
 
     def spend(self, machine: str, what: str, mu: float) -> None:
         """Note a release of a machine before it leaves.
@@ -86,22 +88,23 @@ class Budget:
                     f"add 'gaussian' to the chain, or set no budget"
                 )
             return
-        spent = self._spent()
-        own = spent.setdefault(machine, {})
-        if what in own:
-            return
-        own[what] = mu
-        total = math.sqrt(sum(one**2 for one in own.values()))
-        if self.limit is not None and total > mu_of(self.limit.epsilon, self.limit.delta) * (
-            1 + 1e-9
-        ):
-            raise BudgetSpentError(
-                f"the budget of {machine} is spent: with this release it would be epsilon "
-                f"{epsilon_of(total, self.limit.delta):.3g} at delta {self.limit.delta:g}, allowed is "
-                f"{self.limit.told}; what was sent before can be sent again, new clips cannot"
-            )
-        storage.private_folder(self.path.parent)
-        storage.write_sealed(self.path, spent, private=True)
+        with self._lock:  # pieces are asked for side by side
+            spent = self._spent()
+            own = spent.setdefault(machine, {})
+            if what in own:
+                return
+            own[what] = mu
+            total = math.sqrt(sum(one**2 for one in own.values()))
+            if self.limit is not None and total > mu_of(self.limit.epsilon, self.limit.delta) * (
+                1 + 1e-9
+            ):
+                raise BudgetSpentError(
+                    f"the budget of {machine} is spent: with this release it would be epsilon "
+                    f"{epsilon_of(total, self.limit.delta):.3g} at delta {self.limit.delta:g}, allowed is "
+                    f"{self.limit.told}; what was sent before can be sent again, new clips cannot"
+                )
+            storage.private_folder(self.path.parent)
+            storage.write_sealed(self.path, spent, private=True)
 
     def epsilon(self, machine: str, *, delta: float | None = None) -> float:
         """Return what was spent on a machine's clips so far, as ε; 0 where nothing had noise."""
