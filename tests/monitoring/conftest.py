@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return machines.write_sound(root, machines=2, clips=40, seconds=SECONDS, anomalies=0)
 
 
-@pytest.fixture
-def run(data: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("made")
     clips = list(open_dataset(data).where(split="train"))
     system = create_system("knn", device="cpu").fit(clips)
-    system.save(tmp_path / "run")
-    write_takings(tmp_path / "run", takings_of(clips))
-    prepare_monitors(tmp_path / "run", system, clips, when="then", who="tests")
-    return tmp_path / "run"
+    system.save(made)
+    write_takings(made, takings_of(clips))
+    prepare_monitors(made, system, clips, when="then", who="tests")
+    return made
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    """A run that a test may change."""
+    return shutil.copytree(made, tmp_path / "run")
