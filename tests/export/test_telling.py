@@ -133,7 +133,7 @@ def test_a_broker_is_told_what_thrums_monitor_tells() -> None:
     settings = SimpleNamespace(
         service=SimpleNamespace(site="hall"), machine=lambda name: SimpleNamespace(title=name)
     )
-    theirs = Broker._state(SimpleNamespace(settings=settings), view)  # type: ignore[arg-type]
+    theirs = Broker.state_of(SimpleNamespace(settings=settings), view)  # type: ignore[arg-type]
     ours = state_message(Address("x", 1), "hall", JUDGEMENT, since=5.0, now=9.0)
     assert json.loads(ours.payload) == theirs
     assert (ours.topic, ours.retain) == ("thrum/v1/hall/fan/id_00/state", True)
