@@ -206,13 +206,14 @@ def parse(kind: type[M], message: object, *, what: str) -> M:
     """
     try:
         return msgspec.convert(message, prepared(kind))
-    except (  # the last four where an array or a broken text stands for something else
+    except (  # the last five where an array or a broken text stands for something else
         msgspec.ValidationError,
         RecursionError,
         AttributeError,
         TypeError,
         ValueError,
         ArithmeticError,
+        LookupError,
     ) as error:
         raise ProtocolError(f"{what} is not understood: {printable(str(error))}") from error
 
