@@ -140,7 +140,7 @@ def _records(paths: list[Path]) -> list[dict[str, Any]]:
             "column": column,
             "mean": float(np.mean(list(own.values()))),
             "deviation": float(np.std(list(own.values()))) if len(own) > 1 else None,
-            "seeds": [] if row == "chance" else sorted(own),
+            "seeds": sorted(own),
             "command": f"python benchmarks/privacy_mechanisms.py "
             f"{'leaks' if ' leak' in column else 'worth'} --sharing {column.split()[0]} "
             f"--shared ../shared",
