@@ -95,7 +95,7 @@ class Engine:
             "THRUM_CACHE": str(cache_folder().parent.resolve()),  # we work in the kit's folder
             "PYTHONSAFEPATH": "1",  # nothing is imported from the kit's folder
             ARRAYS_IN_ANSWERS: "0",
-            "MALLOC_ARENA_MAX": "2",  # else each of its threads keeps memory of pieces that are gone
+            "MALLOC_ARENA_MAX": "2",  # with more, memory of past pieces stays
         }
         with (self.folder / "console.txt").open("ab") as console:
             self._process = subprocess.Popen(
