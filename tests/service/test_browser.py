@@ -56,7 +56,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, P
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
-        time.sleep(3)
         yield f"http://127.0.0.1:{port}/", found[1], log
     finally:
         process.terminate()

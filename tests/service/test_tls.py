@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import http.client
 import ipaddress
+import socket
 import ssl
 import threading
 import time
@@ -62,12 +63,19 @@ def test_with_a_certificate_all_goes_over_https_alone(
     assert serving.address(service) == f"https://127.0.0.1:{port}/"
     with service.database.writing() as connection:
         people.add(connection, "ada", "correct horse battery", "viewer", who="x", now=1.0)
-    server = serving.server(service, application.create(service, dashboard=False))
+    heard = []
+
+    def announce() -> None:  # whoever reads the address may open it at once
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            heard.append(port)
+
+    app = application.create(service, dashboard=False)
+    server = serving.server(service, app, announce=announce)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         end = time.monotonic() + 20
-        while not server.started:
+        while not heard:
             assert time.monotonic() < end
             time.sleep(0.02)
         trusted = ssl.create_default_context(cafile=certificate)

@@ -130,13 +130,14 @@ def require_extra() -> None:
 
 
 def _watch(config: Path) -> None:
+    from functools import partial
+
     from thrum.service import config as configs
     from thrum.service.running import Service
     from thrum.service.serving import serve
 
     service = Service(configs.load(config))
-    _announce(service)
-    serve(service)
+    serve(service, announce=partial(_announce, service))
 
 
 def _demonstrate(out: Path, host: str, port: int) -> None:
@@ -152,12 +153,15 @@ def _demonstrate(out: Path, host: str, port: int) -> None:
         demo.settings(out, host=host, port=port), makes={"simulated": partial(demo.make_input)}
     )
     password = demo.sign_up(service)
-    typer.echo(f"dashboard: {address(service)}")
-    typer.echo(f"sign in as {demo.USER} with the password {password}")
-    typer.echo(
-        "ten minutes of the machines' life pass in two; three of five go wrong. Ctrl-C ends."
-    )
-    serve(service)
+
+    def announce() -> None:
+        typer.echo(f"dashboard: {address(service)}")
+        typer.echo(f"sign in as {demo.USER} with the password {password}")
+        typer.echo(
+            "ten minutes of the machines' life pass in two; three of five go wrong. Ctrl-C ends."
+        )
+
+    serve(service, announce=announce)
 
 
 def _announce(service: Service) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import warnings
+from collections.abc import Callable
 
 import uvicorn
 
@@ -15,11 +17,11 @@ from thrum.service.web.guard import App
 _logger = logging.getLogger(__name__)
 
 
-def serve(service: Service) -> None:
-    """Serve until SIGINT or SIGTERM, then stop the service in order."""
+def serve(service: Service, *, announce: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then stop the service in order; `announce` once the address answers."""
     # The dashboard looks at every object there is, PyTorch's deprecated ones too, which then warn.
     warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
-    listening = server(service, application.create(service))
+    listening = server(service, application.create(service), announce=announce)
     service.start()
     # Once it has ended, uvicorn raises the signal again that it was ended by: that must not end us before all
     # is stopped.
@@ -31,22 +33,35 @@ def serve(service: Service) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def server(service: Service, app: App) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """What listens, and says so."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
+def server(service: Service, app: App, *, announce: Callable[[], None] = lambda: None) -> Server:
     """Return what listens, with TLS where there is a certificate."""
     settings = service.settings.service
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,  # the command line decides how logs look
-            access_log=False,
-            server_header=False,
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.private_key,
-            timeout_graceful_shutdown=3,
-        )
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,  # the command line decides how logs look
+        access_log=False,
+        server_header=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.private_key,
+        timeout_graceful_shutdown=3,
     )
+    return Server(config, announce)
 
 
 def address(service: Service) -> str:
