@@ -63,6 +63,8 @@ def rendered() -> str:
         losses=losses,
         value=value,
         cell=cell,
+        over=over,
+        before=before_and_now,
         published=published,
         shortened=shortened,
         seeds=seeds,
@@ -94,12 +96,17 @@ def table(
     *,
     group: str = "",
     rows: Sequence[str] = (),
+    without: Sequence[str] = (),
     first: str = "method",
 ) -> str:
-    """Return Markdown: methods down, the columns of `group` across."""
+    """Return Markdown: methods down, the columns of `group` across but those `without`."""
     prefix = f"{group}: " if group else ""
     chosen = [
-        one for one in records(name) if one["column"].startswith(prefix) and one["mean"] is not None
+        one
+        for one in records(name)
+        if one["column"].startswith(prefix)
+        and one["column"].removeprefix(prefix) not in without
+        and one["mean"] is not None
     ]
     columns = list(dict.fromkeys(one["column"] for one in chosen))
     places = {(one["row"], one["column"]): one for one in chosen}
@@ -181,6 +188,33 @@ def value(name: str, row: str, column: str) -> str:
 def cell(name: str, row: str, column: str) -> str:
     """Return one mean ± deviation, in percent to one place."""
     return figure(record(name, row, column))
+
+
+def over(name: str, row: str, group: str) -> str:
+    """Return mean ± deviation over the columns of `group`, which are draws of the data."""
+    found = [
+        one["mean"]
+        for one in records(name)
+        if one["row"] == row and one["column"].startswith(f"{group}: ")
+    ]
+    return figure({"mean": statistics.fmean(found), "deviation": statistics.pstdev(found)})
+
+
+def before_and_now(system: str) -> str:
+    """Return Markdown: the scores of a system as an earlier version had them, each beside today's record.
+
+    ``before.json`` holds the earlier records, and where today's are.
+    """
+    found = [one for one in records("before") if one["row"].startswith(system)]
+    columns = list(dict.fromkeys(one["column"] for one in found))
+    lines = [["score", *(f"{column}: {when}" for column in columns for when in ("before", "now"))]]
+    for row in dict.fromkeys(one["row"] for one in found):
+        cells = [row.removeprefix(f"{system}, ")]
+        for column in columns:
+            (one,) = [one for one in found if (one["row"], one["column"]) == (row, column)]
+            cells += [figure(one), cell(*one["now"])]
+        lines.append(cells)
+    return markdown(lines)
 
 
 def record(name: str, row: str, column: str) -> Record:
