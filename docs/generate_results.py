@@ -211,8 +211,8 @@ def before_and_now(system: str) -> str:
     for row in dict.fromkeys(one["row"] for one in found):
         cells = [row.removeprefix(f"{system}, ")]
         for column in columns:
-            (one,) = [one for one in found if (one["row"], one["column"]) == (row, column)]
-            cells += [figure(one), cell(*one["now"])]
+            own = [one for one in found if (one["row"], one["column"]) == (row, column)]
+            cells += [figure(own[0]), cell(*own[0]["now"])] if own else ["–", "–"]
         lines.append(cells)
     return markdown(lines)
 
