@@ -210,9 +210,9 @@ def test_sigterm_ends_the_service_in_order(
             signal.raise_signal(signal.SIGTERM)  # as uvicorn does when it has ended
 
     monkeypatch.setattr(serving.application, "create", lambda _: None)
-    monkeypatch.setattr(serving, "server", lambda *_: Listening())
+    monkeypatch.setattr(serving, "server", lambda *_, **__: Listening())
     before = signal.getsignal(signal.SIGTERM)
-    serving.serve(service)
+    serving.serve(service, announce=lambda: None)
     assert service.ended.is_set()
     assert signal.getsignal(signal.SIGTERM) == before
     make_service()  # its folder is free again
