@@ -1,6 +1,6 @@
 """Does the flow learn, and is OE without it as good? AUC against the steps of the optimiser, in both domains.
 
-    python benchmarks/flow_curve.py [--seed N] [--epochs N] [--json docs/results/flow_curve.json]
+    python benchmarks/flow_curve.py [--seeds N …] [--epochs N] [--variants NAME …] [--json FILE]
 
 The machines and the settings are those of `benchmarks/tables/outlier_flow.toml`; one training a machine of
 OE-Flow and one of OE, looked at after 0, 1, 2, 4, … epochs. What is looked at is a copy, with batch norm's
