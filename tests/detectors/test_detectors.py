@@ -88,6 +88,16 @@ def test_fusion_by_hand() -> None:
     np.testing.assert_allclose(weighted, [0.75, 0.75])
 
 
+def test_fusion_of_one_clip_is_to_the_last_bit_that_among_others() -> None:
+    random = np.random.default_rng(0)
+    kinds = {str(kind): random.normal(kind, 1 + kind, size=50) for kind in range(24)}
+    fusion = Fusion().fit(kinds)
+    together = fusion.combine(kinds)
+    for clip in range(50):
+        alone = fusion.combine({kind: scores[[clip]] for kind, scores in kinds.items()})
+        assert alone[0] == together[clip]
+
+
 def test_fusion_survives_a_kind_that_does_not_vary() -> None:
     fusion = Fusion().fit({"a": np.zeros(4), "b": np.arange(4.0)})
     assert np.isfinite(fusion.combine({"a": np.ones(2), "b": np.ones(2)})).all()

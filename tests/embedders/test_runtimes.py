@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,17 @@ def test_a_runtime_gives_what_pytorch_gives(name: str, backend: Backend) -> None
     assert here.settings == there.settings
 
 
+def in_double_precision(embedder: PretrainedEmbedder) -> PretrainedEmbedder:
+    """Return it with its network in double precision; the front end stays as it is."""
+    exact = copy.deepcopy(embedder)
+    exact.network.double()
+    exact._run = lambda *inputs: exact.network(*(each.double() for each in inputs))  # type: ignore[method-assign]
+    return exact
+
+
 @pytest.mark.data
-def test_real_weights_agree_to_two_millionths(shared: Path, tmp_path: Path) -> None:
+def test_real_weights_are_right_to_two_millionths(shared: Path, tmp_path: Path) -> None:
+    """Of what double precision gives; PyTorch's own rounding is as large, and differs between processors."""
     from thrum import audio
 
     files = {
@@ -63,11 +73,12 @@ def test_real_weights_agree_to_two_millionths(shared: Path, tmp_path: Path) -> N
     for name, file in files.items():
         import_weights(name, shared / "weights" / file, cache=tmp_path)
         cls = EMBEDDERS.load(name)
-        found, wanted = (
-            cls(cache=tmp_path, backend=backend).frames(batch)[0]  # type: ignore[call-arg]
-            for backend in ("onnxruntime", "torch")
-        )
-        assert (found - wanted).norm() < 2e-6 * wanted.norm()
+        assert issubclass(cls, PretrainedEmbedder)
+        there = cls(cache=tmp_path, backend="torch")
+        here = cls(cache=tmp_path, backend="onnxruntime")
+        found, exact = (each.frames(batch)[0] for each in (here, in_double_precision(there)))
+        assert (found - exact).norm() < 2e-6 * exact.norm()
+        assert (found - there.frames(batch)[0]).norm() < 3e-6 * exact.norm()
     assert len(list((tmp_path / "networks").glob("*.onnx"))) == 2
 
 

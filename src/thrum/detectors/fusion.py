@@ -46,12 +46,14 @@ class Fusion:
         if set(scores) != set(self.means_):
             raise DataError(f"Fusion was fitted on {sorted(self.means_)}, got {sorted(scores)}")
         kinds = sorted(scores)
-        standardised = np.stack(
-            [(scores[kind] - self.means_[kind]) / self.deviations_[kind] for kind in kinds]
-        )  # (kinds, B)
-        weights = np.array([self.weights.get(kind, 1.0) for kind in kinds])
-        # Not a product of matrices, in which the last digits of a clip depend on those beside.
-        return np.asarray((weights[:, None] * standardised).sum(axis=0) / weights.sum())
+        weights = {kind: self.weights.get(kind, 1.0) for kind in kinds}
+        # One kind after the other: the order in which NumPy adds up along an axis depends on how many clips
+        # there are, and so would the last digits of a score.
+        total = sum(
+            weights[kind] * ((scores[kind] - self.means_[kind]) / self.deviations_[kind])
+            for kind in kinds
+        )
+        return np.asarray(total / sum(weights.values()))
 
 
 def _deviation(scores: NDArray[np.float64], mean: float) -> float:
