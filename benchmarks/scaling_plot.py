@@ -1,9 +1,11 @@
-"""Draws how a round's cost grows, from what scaling.py wrote.
+"""Draws how costs grow, from what scaling.py and scaling_clips.py wrote.
 
-    python benchmarks/scaling_plot.py docs/results/federation/scaling*.json --out docs/images
+    python benchmarks/scaling_plot.py docs/results/federation/scaling*.json \
+        docs/results/scaling_clips.json --out docs/images
 
 Writes ``scaling-sites.svg`` (rows of the fewest clips a site) and ``scaling-clips.svg`` (those of the fewest
-sites): processor seconds and memory, beside the line that is proportional to the last point.
+sites), beside the line that is proportional to the last point, and ``scaling-commands.svg``, a line a
+command: processor seconds and memory.
 """
 
 from __future__ import annotations
@@ -46,6 +48,29 @@ def draw(rows: Sequence[dict[str, Any]], axis: str, path: Path) -> None:
     plt.close(figure)
 
 
+def draw_commands(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.4), layout="constrained")
+    counts = sorted({row["clips"] for row in rows})
+    for panel, (name, words) in zip(panels, MEASURED.items(), strict=True):
+        for number, command in enumerate(dict.fromkeys(row["command"] for row in rows)):
+            own = sorted((row["clips"], row[name]) for row in rows if row["command"] == command)
+            style = ("o-", "s-", "^-", "v--", "D-")[number]
+            panel.plot(*zip(*own, strict=True), style, markersize=4, label=command)
+        panel.set_xscale("log")
+        panel.set_xticks(counts, [f"{count:,}" for count in counts])
+        panel.minorticks_off()
+        panel.set_xlabel("clips")
+        panel.set_ylabel(words)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yscale("log")
+    panels[0].set_yticks([10, 100, 1000], ["10", "100", "1,000"])
+    panels[0].minorticks_off()
+    panels[0].legend(frameon=False)
+    panels[1].set_ylim(0, 1.2 * max(row["largest_mebibytes"] for row in rows))
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("records", nargs="+", type=Path)
@@ -56,6 +81,12 @@ def main() -> None:
         "svg.fonttype": "none",
     }  # the same picture, byte for byte
     rows = [row for path in arguments.records for row in json.loads(path.read_text())["rows"]]
+    commands = [row for row in rows if "command" in row]
+    if commands:
+        draw_commands(commands, arguments.out / "scaling-commands.svg")
+    rows = [row for row in rows if "shared" in row]
+    if not rows:
+        return
     for axis, other in (("sites", "clips"), ("clips", "sites")):
         fewest = min(row[other] for row in rows)
         own = [row for row in rows if row[other] == fewest and row["shared"] == "statistics"]
