@@ -22,7 +22,7 @@ monitor = thrum.open_monitor(sys.argv[1], "machine0/id_00", device="cpu")
 print(json.dumps({one.clip.path.name: one.score for one in monitor.judge(sys.argv[2])}))
 """
 QUICK = ["--no-report", "--embedder", "logmel"]
-EMBEDDINGS = ["--sharing", "embeddings", "--set", "epochs=2", "--set", "members=2"]
+EMBEDDINGS = ["--sharing", "embeddings", "--set", "epochs=1", "--set", "members=2"]
 
 
 @pytest.mark.parametrize("sharing", [[], EMBEDDINGS, [*EMBEDDINGS, "--algorithm", "2"]])

@@ -31,7 +31,7 @@ from thrum.federation.releasing import Releases
 from thrum.systems.embedding_sharing import preset_config
 
 pytest.importorskip("nvflare")
-SETTINGS = ["epochs=2", "members=2", "batch_size=64"]
+SETTINGS = ["epochs=1", "members=2", "batch_size=64"]
 SITES = {"north": "machine0", "south": "machine1"}
 ROUND_SECONDS = 240
 

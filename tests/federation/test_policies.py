@@ -16,7 +16,7 @@ from thrum.federation.releasing import Releases
 from thrum.systems.embedding_sharing import IDClassifier, Network, preset_config
 from thrum.types import Dataset
 
-SHORT = preset_config("compact", assignments=("epochs=1",))
+SHORT = preset_config("compact", assignments=("epochs=1", "members=2"))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from thrum.storage import sha256_bytes
 from thrum.systems.embedding_sharing import network_scores, preset_config
 from thrum.types import Clip
 
-QUICK = preset_config("compact", assignments=["epochs=2", "members=2", "batch_size=64"])
+QUICK = preset_config("compact", assignments=["epochs=1", "members=2", "batch_size=64"])
 PIECE = Piece(("Press", "id_00"), [0, 1], 2 * 5 * 4, "f" * 64)
 
 

@@ -109,7 +109,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = machines.write_sound(root / "data", machines=2, clips=12, seconds=1.5, anomalies=3)
     words = ["collaborate", "simulate", "--data", str(data), "--out", str(root / "out")]
     words += ["--sharing", "embeddings", "--algorithm", "2", "--embedder", "logmel", "--no-report"]
-    done = CliRunner().invoke(app, [*words, "--set", "epochs=2", "--set", "members=2"])
+    done = CliRunner().invoke(app, [*words, "--set", "epochs=1", "--set", "members=2"])
     assert done.exit_code == 0, done.output
     return root / "out"
 

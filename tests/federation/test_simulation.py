@@ -29,7 +29,7 @@ from thrum.systems.embedding_sharing import (
     train_classifier,
 )
 
-SETTINGS = ["epochs=2", "members=2", "batch_size=64"]
+SETTINGS = ["epochs=1", "members=2", "batch_size=64"]
 
 
 def run(data: Path, out: Path, **settings: object) -> Simulation:

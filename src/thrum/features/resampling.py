@@ -24,8 +24,6 @@ ROLLOFF = 0.9475937167399596
 KAISER_BETA = 14.769656459379492
 TABLE_STEPS = 512
 """Steps of the filter's table from one zero crossing to the next; between them it is a line."""
-BLOCK_SAMPLES = 64
-"""Input samples that one step of the convolution covers: enough for a matrix product to be efficient."""
 
 
 class Filters(NamedTuple):
@@ -74,13 +72,17 @@ def resample(
 
 @lru_cache(maxsize=8)
 def kaiser_best(rate: int, wanted_rate: int) -> Filters:
-    """Return the filters that bring sound from one rate to another."""
+    """Return the filters that bring sound from one rate to another.
+
+    One step of the convolution covers as many input samples as a filter reaches to each side: with fewer the
+    product of matrices is inefficient, with more most taps are zeros.
+    """
     divisor = math.gcd(rate, wanted_rate)
     down, up = rate // divisor, wanted_rate // divisor
-    periods = math.ceil(BLOCK_SAMPLES / down)
-    step = periods * down
     stretch = min(1.0, up / down)  # a lower cut-off where the rate falls
     reach = math.ceil(ZERO_CROSSINGS / stretch)
+    periods = math.ceil(reach / down)
+    step = periods * down
     centres = np.arange(periods * up) * down / up  # (L,), in input samples
     taps = np.arange(-reach, step + reach)  # (K,)
     distances = np.abs(taps[None, :] - centres[:, None]) * stretch  # (L, K)
