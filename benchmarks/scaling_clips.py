@@ -57,14 +57,17 @@ def write_clips(folder: Path, count: int, *, split: str, seed: int) -> None:
 def measured(words: list[str]) -> dict[str, Any]:
     """Run a command of thrum; return what it took."""
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "thrum", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) not in (0, 3):  # 3: there were alarms
-        raise SystemExit(f"failed: thrum {' '.join(words)}")
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "thrum", *words],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        if os.waitstatus_to_exitcode(status) not in (0, 3):  # 3: there were alarms
+            said.seek(0)
+            raise SystemExit(f"thrum {' '.join(words)}\n{said.read().decode()}")
     return {
         "wall_seconds": round(time.monotonic() - began, 1),
         "processor_seconds": round(used.ru_utime + used.ru_stime, 1),

@@ -160,3 +160,18 @@ def test_a_folder_without_recordings_says_what_it_holds(pump: Path, tmp_path: Pa
         (tmp_path / name).write_text("words")
     with pytest.raises(Exception, match=r"2 of \.txt, 1 of \.doc; wanted"):
         call("score", pump / "run", tmp_path)
+
+
+def test_what_is_noted_of_many_clips_is_said_once(
+    stereo: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = stereo
+    for number, path in enumerate(sorted((data / "fan" / "test").glob("*normal*"))):
+        shutil.copy(path, tmp_path / f"section_0{1 + number // 2}_source_test_normal_{number}.wav")
+    said = call("score", run, tmp_path).stderr.splitlines()
+    notes = [line.removeprefix("note: ") for line in said if line.startswith("note: ")]
+    own = "this monitor is of fan/section_00"
+    assert notes == [
+        f"{tmp_path}/section_01_source_test_normal_0.wav and 1 more: its name says section_01, {own}",
+        f"{tmp_path}/section_02_source_test_normal_2.wav: its name says section_02, {own}",
+    ]

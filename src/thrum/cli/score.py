@@ -143,9 +143,13 @@ def tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
         typer.echo(f"not scored: {reason}", err=True)
     if quiet:
         return
+    noted: dict[str, list[str]] = {}
     for judgement in judgements:
         for note in judgement.notes:
-            typer.echo(f"note: {judgement.clip.name}: {note}", err=True)
+            noted.setdefault(note, []).append(judgement.clip.name)
+    for note, (first, *others) in noted.items():
+        more = f" and {len(others)} more" if others else ""
+        typer.echo(f"note: {first}{more}: {note}", err=True)
     place = next((n for n, judgement in enumerate(judgements) if judgement.state == "alarm"), None)
     if place is not None:
         since = judgements[max(0, place + 1 - judgements[place].since)].clip.name
