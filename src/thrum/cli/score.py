@@ -147,9 +147,9 @@ def tell(monitor: Monitor, judgements: Judgements, *, quiet: bool) -> None:
     for judgement in judgements:
         for note in judgement.notes:
             noted.setdefault(note, []).append(judgement.clip.name)
-    for note, (first, *others) in noted.items():
-        more = f" and {len(others)} more" if others else ""
-        typer.echo(f"note: {first}{more}: {note}", err=True)
+    for note, clips in noted.items():
+        more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+        typer.echo(f"note: {clips[0]}{more}: {note}", err=True)
     place = next((n for n, judgement in enumerate(judgements) if judgement.state == "alarm"), None)
     if place is not None:
         since = judgements[max(0, place + 1 - judgements[place].since)].clip.name
