@@ -56,8 +56,9 @@ class LocalDensity(Detector):
         if len(X) < FEWEST:
             self.spreads_ = np.ones(len(X))
         else:
-            near, _ = self._neighbours(min(self.own_neighbours, len(X) - 1))
-            self.spreads_ = _at_least(near.mean(axis=1))
+            most = max(self.compared, self.own_neighbours + 1)  # as many as a left-out score needs
+            self.nearest_ = self._neighbours(min(most, len(X) - 1))
+            self.spreads_ = _at_least(self.nearest_[0][:, : self.own_neighbours].mean(axis=1))
         return self
 
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
@@ -93,7 +94,7 @@ class LocalDensity(Detector):
     def _each_left_out(self) -> NDArray[np.float64]:
         """Return what `left_out_score` does where each vector is a group: from the nearest of each alone."""
         count, own = self.compared, self.own_neighbours
-        near, places = self._neighbours(max(count, own + 1))
+        near, places = self.nearest_
         around = places[:, :count]  # (N, k) what each vector is compared with
         of_those, who = (
             near[around][..., : own + 1],
