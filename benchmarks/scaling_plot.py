@@ -5,7 +5,7 @@
 
 Writes ``scaling-sites.svg`` (rows of the fewest clips a site) and ``scaling-clips.svg`` (those of the fewest
 sites), beside the line that is proportional to the last point, and ``scaling-commands.svg``, a line a
-command: processor seconds and memory.
+command: processor seconds and memory; what a clip more costs, from one but the most to the most, is printed.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ def draw_commands(rows: Sequence[dict[str, Any]], path: Path) -> None:
             own = sorted((row["clips"], row[name]) for row in rows if row["command"] == command)
             style = ("o-", "s-", "^-", "v--", "D-")[number]
             panel.plot(*zip(*own, strict=True), style, markersize=4, label=command)
+            (few, cheap), (many, dear) = own[-2:]
+            print(
+                f"{command}: {1000 * (dear - cheap) / (many - few):.3g} thousandths a clip, {words}"
+            )
         panel.set_xscale("log")
         panel.set_xticks(counts, [f"{count:,}" for count in counts])
         panel.minorticks_off()
