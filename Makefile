@@ -24,7 +24,7 @@ monitor: $(READY_MONITOR)  ## simulated machines play live; prints the address o
 
 test: $(READY_DEV)  ## the fast tests
 	@echo "== the tests (slow ones: make test-slow)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 test-slow: $(READY_DEV)  ## the slow tests
 	@echo "== the slow tests"
