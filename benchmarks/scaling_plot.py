@@ -1,7 +1,7 @@
 """Draws how costs grow, from what scaling.py and scaling_clips.py wrote.
 
     python benchmarks/scaling_plot.py docs/results/federation/scaling*.json \
-        docs/results/scaling_clips.json --out docs/images
+        docs/results/speed/scaling_clips.json --out docs/images
 
 Writes ``scaling-sites.svg`` (rows of the fewest clips a site) and ``scaling-clips.svg`` (those of the fewest
 sites), beside the line that is proportional to the last point, and ``scaling-commands.svg``, a line a
