@@ -1,6 +1,6 @@
 """What embedding, a round, training, scoring and reports cost against the number of clips, as users run them.
 
-    python benchmarks/scaling_clips.py --clips 100 1000 10000 100000 --json docs/results/speed/scaling_clips.json
+    python benchmarks/scaling_clips.py --clips 100 1000 10000 --json docs/results/speed/scaling_clips.json
 
 Four machines; clips are a second of tones in noise, in DCASE's layout, so that what is measured is what a
 clip costs beside its length (docs/embedders.md has that). `embed` embeds so many clips by log-mel, `round` is
