@@ -149,7 +149,8 @@ def aucs(
 
 def records_of(found: Found, arguments: Any) -> list[dict[str, Any]]:
     """Return the means over the machines, and over seeds, for docs/results.md."""
-    told = " ".join(map(str, arguments.seeds))
+    told = f"--seeds {' '.join(map(str, arguments.seeds))} --epochs {arguments.epochs}"
+    told += f" --variants {' '.join(arguments.variants)}"
     records = []
     for (steps, column), by_seed in found.items():
         means = [100 * statistics.fmean(values) for values in by_seed.values()]
@@ -162,7 +163,7 @@ def records_of(found: Found, arguments: Any) -> list[dict[str, Any]]:
                 "deviation": statistics.pstdev(means) if len(means) > 1 else None,
                 "seeds": sorted(by_seed),
                 "shortened": f"{SIZES}, {arguments.epochs} epochs",
-                "command": f"python benchmarks/flow_curve.py --seeds {told} --epochs {arguments.epochs}",
+                "command": f"python benchmarks/flow_curve.py {told}",
             }
         )
     return records

@@ -36,9 +36,9 @@ QUICK: dict[str, list[str]] = {
         "network_per=all",
         "stack_frames=16",
         "width=0.25",
-        "epochs=10",
-        "learning_rate=3e-3",
-        "batch_size=16",
+        "epochs=20",
+        "learning_rate=1e-3",
+        "batch_size=8",
     ],
     "multitask-conformer": [
         "size=16",
