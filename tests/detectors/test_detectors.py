@@ -40,14 +40,6 @@ def test_knn_cosine_does_not_see_lengths() -> None:
     )
 
 
-def test_knn_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = KNN().fit(TRAIN)
-    scores, left_out = whole.anomaly_score(TEST), whole.left_out_score(np.arange(60) // 2)
-    monkeypatch.setattr("thrum.detectors.knn.ROWS_AT_ONCE", 7)
-    np.testing.assert_allclose(whole.anomaly_score(TEST), scores)
-    np.testing.assert_allclose(whole.left_out_score(np.arange(60) // 2), left_out)
-
-
 def test_lof_is_scikit_learns() -> None:
     wanted = -LocalOutlierFactor(n_neighbors=20, novelty=True).fit(TRAIN).score_samples(TEST)
     np.testing.assert_allclose(LOF().fit(TRAIN).anomaly_score(TEST), wanted, rtol=1e-10)

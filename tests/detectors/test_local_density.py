@@ -65,15 +65,15 @@ def test_many_vectors_are_compared_with_more(count: int, neighbours: int) -> Non
 
 
 def test_many_vectors_are_scored_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By blocks, and by a product of matrices where that is quicker."""
+    """By candidates from a product of matrices, in blocks."""
     random = np.random.default_rng(4)
-    normal, new = random.normal(size=(300, 8)), random.normal(size=(20, 8))
+    normal, new = random.normal(size=(250, 8)), random.normal(size=(20, 8))
     detector = LocalDensity().fit(normal)
-    wanted = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
-    monkeypatch.setattr("thrum.detectors.local_density.ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("thrum.detectors.distances.EXACT_PRODUCTS", 0)
+    wanted = detector.anomaly_score(new), detector.left_out_score(np.arange(250))
+    monkeypatch.setattr("thrum.detectors.distances.FEW", 0)
+    monkeypatch.setattr("thrum.detectors.distances.NUMBERS_AT_ONCE", 3000)
     detector = LocalDensity().fit(normal)
-    found = detector.anomaly_score(new), detector.left_out_score(np.arange(300))
+    found = detector.anomaly_score(new), detector.left_out_score(np.arange(250))
     np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
     np.testing.assert_allclose(found[1], wanted[1], rtol=1e-12)
 

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.detectors.base import Detector, Vectors
-from thrum.detectors.distances import can_be_exact, euclidean
+from thrum.detectors.distances import nearest
 from thrum.errors import DataError
-
-ROWS_AT_ONCE, DISTANCES_AT_ONCE = 1024, 1 << 22  # bound the matrix of distances to 32 MB
 
 
 class KNN(Detector):
@@ -58,24 +56,18 @@ class KNN(Detector):
     ) -> NDArray[np.float64]:
         """Return the mean distance (B,) to the k nearest that are not of the own group."""
         k = min(self.neighbours, len(self.vectors_))
-        scores = np.zeros(len(X))
-        at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(self.vectors_)))
-        few = can_be_exact(min(len(X), ROWS_AT_ONCE), self.vectors_)
-        for start in range(0, len(X), at_once):
-            rows = slice(start, start + at_once)
-            distances = self._distances(X[rows], exact=few)  # (B, N)
-            if groups is not None:
-                distances[groups[rows, None] == groups[None, :]] = np.inf
-            nearest = np.partition(distances, k - 1, axis=1)[:, :k]  # (B, k)
-            there = np.isfinite(nearest)
-            total, count = np.where(there, nearest, 0.0).sum(axis=1), there.sum(axis=1)
-            np.divide(total, count, out=scores[rows], where=count > 0)
-        return scores
+        both = None if groups is None else (groups, groups)
+        if self.metric == "cosine":  # 1 - cos is half the square of the distance of the directions
+            directions = _direction(X), _direction(self.vectors_)
+            distances = nearest(*directions, k, groups=both)[0] ** 2 / 2
+        else:
+            distances = nearest(X, self.vectors_, k, groups=both)[0]  # (B, k)
+        there = np.isfinite(distances)
+        total, count = np.where(there, distances, 0.0).sum(axis=1), there.sum(axis=1)
+        return np.asarray(np.divide(total, count, out=np.zeros(len(X)), where=count > 0))
 
-    def _distances(self, X: NDArray[np.float64], *, exact: bool) -> NDArray[np.float64]:
-        """Return the distances (B, N), `exact` pair by pair, so that a copy is at no distance."""
-        if self.metric == "euclidean":
-            return euclidean(X, self.vectors_, exact=exact)
-        from sklearn.metrics import pairwise_distances
 
-        return np.asarray(pairwise_distances(X, self.vectors_, metric=self.metric))
+def _direction(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return vectors (B, D) at length 1; one of none stays."""
+    lengths = np.sqrt((X**2).sum(axis=1, keepdims=True))
+    return X / np.where(lengths > 0, lengths, 1.0)

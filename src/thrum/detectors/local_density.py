@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrum.detectors.base import Detector, Vectors
-from thrum.detectors.distances import can_be_exact, euclidean
+from thrum.detectors.distances import nearest
 from thrum.errors import DataError
 
 FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 2, 5
 VECTORS_A_NEIGHBOUR = 50
-ROWS_AT_ONCE = 512  # bounds the matrix of distances
 TINIEST = 1e-12
 """Where all are copies."""
 FEWEST = 3
@@ -57,20 +56,16 @@ class LocalDensity(Detector):
             self.spreads_ = np.ones(len(X))
         else:
             most = max(self.compared, self.own_neighbours + 1)  # as many as a left-out score needs
-            self.nearest_ = self._neighbours(min(most, len(X) - 1))
+            each = np.arange(len(X))
+            self.nearest_ = nearest(X, X, min(most, len(X) - 1), groups=(each, each))
             self.spreads_ = _at_least(self.nearest_[0][:, : self.own_neighbours].mean(axis=1))
         return self
 
     def anomaly_score(self, X: Vectors) -> NDArray[np.float64]:
         """Return the score (B,) of vectors (B, D)."""
         self._require_fitted("vectors_")
-        X = self._checked(X)
-        scores = np.zeros(len(X))
-        exact = can_be_exact(min(len(X), ROWS_AT_ONCE), self.vectors_)
-        for start in range(0, len(X), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            scores[rows] = self._ratios(self._distances(X[rows], exact=exact), self.spreads_)
-        return scores
+        distances, places = nearest(self._checked(X), self.vectors_, self.compared)
+        return np.asarray((distances / self.spreads_[places]).mean(axis=1))
 
     def left_out_score(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score the training vectors (N,), each as if its group (N,) had not been there, nor a neighbour."""
@@ -78,7 +73,9 @@ class LocalDensity(Detector):
         enough = len(groups) > max(self.compared, self.own_neighbours + 1)
         if enough and len(np.unique(groups)) == len(groups):
             return self._each_left_out()
-        distances = self._distances(self.vectors_, exact=can_be_exact(len(groups), self.vectors_))
+        from scipy.spatial.distance import cdist
+
+        distances = cdist(self.vectors_, self.vectors_)
         np.fill_diagonal(distances, np.inf)
         scores = np.zeros(len(groups))
         for group in np.unique(groups):
@@ -88,7 +85,11 @@ class LocalDensity(Detector):
             spreads = np.ones((~own).sum())
             if len(groups) >= FEWEST and len(spreads) > 1:
                 spreads = _spreads(distances[np.ix_(~own, ~own)], self.own_neighbours)
-            scores[own] = self._ratios(distances[np.ix_(own, ~own)], spreads)
+            k = min(self.compared, len(spreads))
+            of_own = distances[np.ix_(own, ~own)]
+            places = np.argpartition(of_own, k - 1, axis=1)[:, :k]
+            near = np.take_along_axis(of_own, places, axis=1)
+            scores[own] = (near / spreads[places]).mean(axis=1)
         return scores
 
     def _each_left_out(self) -> NDArray[np.float64]:
@@ -105,38 +106,10 @@ class LocalDensity(Detector):
         spreads = _at_least(without.mean(axis=2))
         return np.asarray((near[:, :count] / spreads).mean(axis=1))
 
-    def _neighbours(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Return distances (N, count) of each vector to its nearest others, ascending, and which they are."""
-        near = np.zeros((len(self.vectors_), count))
-        exact = can_be_exact(min(len(near), ROWS_AT_ONCE), self.vectors_)
-        places = np.zeros(near.shape, np.intp)
-        for start in range(0, len(near), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(near)))
-            distances = self._distances(self.vectors_[rows], exact=exact)
-            distances[np.arange(len(rows)), rows] = np.inf
-            nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
-            own = np.take_along_axis(distances, nearest, axis=1)
-            order = np.argsort(own, axis=1)
-            near[rows] = np.take_along_axis(own, order, axis=1)
-            places[rows] = np.take_along_axis(nearest, order, axis=1)
-        return near, places
-
-    def _distances(self, X: NDArray[np.float64], *, exact: bool) -> NDArray[np.float64]:
-        return euclidean(X, self.vectors_, exact=exact)
-
     @property
     def compared(self) -> int:
         """How many of the normal vectors a vector is compared with, at most."""
         return min(self.neighbours or _usual(len(self.vectors_)), len(self.vectors_))
-
-    def _ratios(
-        self, distances: NDArray[np.float64], spreads: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the scores (B,) from distances (B, N) to vectors of spreads (N,)."""
-        k = min(self.compared, distances.shape[1])
-        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]  # (B, k)
-        ratios = np.take_along_axis(distances, nearest, axis=1) / spreads[nearest]
-        return np.asarray(ratios.mean(axis=1))
 
 
 def _usual(count: int) -> int:

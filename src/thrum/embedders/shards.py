@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Shard:
 
 def key_of(clip: Clip) -> str:
     """Return what tells `clip` from all others: its file, and its channel, stretch or row in it."""
-    key = str(clip.path.resolve())
+    key = _place_of(clip.path)
     if clip.channel is not None:
         key += f"#channel={clip.channel}"
     if clip.stretch is not None:
@@ -69,6 +70,12 @@ def key_of(clip: Clip) -> str:
     if clip.row is not None:
         key += f"#{clip.row[0]}[{clip.row[1]}]"
     return key
+
+
+@lru_cache(maxsize=1 << 16)
+def _place_of(path: Path) -> str:
+    """Return where a file lies, links followed: asked some seven times a clip."""
+    return str(path.resolve())
 
 
 def entry_of(clip: Clip, *, frames: int, offset: int = 0) -> Entry:

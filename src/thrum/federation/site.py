@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.datasets.taking import takings_of, write_takings
@@ -114,6 +115,8 @@ class Site:
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.brought = Brought(folder)
         self.progress = progress
+        self.left_out: dict[MachineKey, NDArray[np.float64]] = {}
+        """The left-out scores (N,) of each machine's training clips, as it was scored last."""
         self.told: Hello | None = None
         """What the server said of the round when it asked last."""
         self._cut: dict[Split, dict[str, tuple[Piece, list[Clip]]]] = {}
@@ -305,6 +308,7 @@ class Site:
         system = self.system()
         scores = [self._score_machine(system, key) for key in self.machines]
         system.save(self.folder)
+        self.left_out = system.left_out_scores()
         return scores
 
     def frames(self, clips: Sequence[Clip]) -> list[Frames]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -74,5 +75,10 @@ def _envelope(sound: NDArray[np.float32]) -> Line:
 def _powers(sound: NDArray[np.float32], size: int, hop: int) -> NDArray[np.float64]:
     """Return the power (T, size / 2 + 1) of Hann windows; a full-scale sine has 0.25 in its line."""
     frames = pad_to_length(torch.from_numpy(sound)[None], size)[0].unfold(0, size, hop)  # (T, size)
+    return np.asarray(power_spectrum(frames, window=_window(size)), np.float64)
+
+
+@cache
+def _window(size: int) -> torch.Tensor:
     window = torch.hann_window(size)
-    return np.asarray(power_spectrum(frames, window=window / window.sum()), np.float64)
+    return window / window.sum()

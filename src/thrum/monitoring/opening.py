@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from thrum import storage
 from thrum.datasets.taking import FILE as SOUND
@@ -95,7 +98,27 @@ def prepare_monitors(
     progress
         Told after each machine.
     """
-    left_out, clips = system.left_out_scores(), list(clips)
+    _write_baselines(
+        run,
+        list(clips),
+        system.left_out_scores(),
+        when=when,
+        who=who,
+        states_by=states_by,
+        progress=progress,
+    )
+
+
+def _write_baselines(
+    run: Path,
+    clips: Sequence[Clip],
+    left_out: Mapping[tuple[str, str], NDArray[np.float64]],
+    *,
+    when: str,
+    who: str,
+    states_by: str | None = None,
+    progress: Progress | None = None,
+) -> None:
     if not (run / SOUND).exists():
         write_takings(run, takings_of(clips))
     groups = group_by_machine(clips)
@@ -143,8 +166,8 @@ def prepare_site(site: Site, *, when: str, who: str, progress: Progress | None =
         if found is not None:
             earlier[key] = found
     clips = [clip for key in site.machines for clip in site.training_clips(key)]
-    system = load_system(site.folder, device="cpu")
-    prepare_monitors(site.folder, system, clips, when=when, who=who, progress=progress)
+    left_out = site.left_out or load_system(site.folder, device="cpu").left_out_scores()
+    _write_baselines(site.folder, clips, left_out, when=when, who=who, progress=progress)
     for key, before in earlier.items():
         monitor = open_monitor(site.folder, "/".join(key), device="cpu")
         notes += carry_over(monitor, before, Signed(when, who, "confirmed before this round"))
