@@ -298,7 +298,7 @@ def test_the_selected_combination_is_the_combined_score(
 
 def test_the_type_head_is_frozen_in_stage_one_alone(sound: Dataset) -> None:
     def head(config: Config) -> torch.Tensor:
-        network = fit(sound, config).models_["fan"].network
+        network = fit(sound, config).models_["fan"].network.each[0]
         return network.targets.classifier.weight.detach()
 
     torch.manual_seed(0)
@@ -402,6 +402,41 @@ def test_the_seed_decides_everything(fitted: MultitaskConformer, sound: Dataset)
     assert not same(fit(sound, seed=1).score(test), fitted.score(test))
 
 
+def test_members_differ_by_their_seed_alone_and_are_read_as_one(
+    fitted: MultitaskConformer, sound: Dataset, tmp_path: Path
+) -> None:
+    """The first is the one that a single network is, and its training need not be done again."""
+    test = sound.where(split="test")
+    fit(sound, folder=tmp_path / "work")
+    stages: list[str] = []
+    config = replace(QUICK, members=3)
+    three = fit(
+        sound, config, folder=tmp_path / "work", progress=lambda stage, *_: stages.append(stage)
+    )
+    trained = {stage for stage in stages if stage.startswith("training on fan")}
+    others = {
+        f"training on fan, {n} of 3 ({stage})" for n in (2, 3) for stage in ("inliers", "outliers")
+    }
+    assert trained == others
+    network, own = three.models_["fan"].network, fitted.models_["fan"].network
+    levels = torch.randn(2, 40, 128)
+    read, parts = network.read(levels), [member.read(levels) for member in network.each]
+    np.testing.assert_array_equal(parts[0].features, own.read(levels).features)
+    assert len({part.features.tobytes() for part in parts}) == 3
+    np.testing.assert_array_equal(
+        read.features, np.concatenate([part.features for part in parts], axis=1)
+    )
+    np.testing.assert_allclose(read.ids, sum(part.ids for part in parts) / 3, rtol=1e-5)
+    np.testing.assert_allclose(read.targets, sum(part.targets for part in parts) / 3, rtol=1e-5)
+    three.save(tmp_path / "run")
+    scores = three.score(test)
+    assert same(load_system(tmp_path / "run", device="cpu").score(test), scores)
+    assert same(fit(sound, config).score(test), scores)
+    assert (
+        three.embedding_maps(test).stages["feature of the machine type's conformer"].shape[1] == 18
+    )
+
+
 def test_clips_of_different_length_come_in_their_own_order(
     fitted: MultitaskConformer, tmp_path: Path
 ) -> None:
@@ -470,7 +505,7 @@ def test_the_only_machine_of_a_type_is_told_from_those_of_other_types(
     with caplog.at_level(logging.WARNING):
         system = fit(both, stage_one)
     assert "tells it from the machine IDs of other types" in caplog.text
-    network = system.models_["fan"].network
+    network = system.models_["fan"].network.each[0]
     assert network.sizes.ids == 3
     torch.manual_seed(0)
     untouched = MultitaskNetwork(network.sizes, stage_one)
@@ -497,7 +532,7 @@ def test_ablations_leave_their_head_out(sound: Dataset) -> None:
     test = sound.where(split="test")
     without_type = fit(sound, replace(QUICK, type_task=False))
     assert not without_type.score(test).columns["out"].any()
-    network = fit(sound, replace(QUICK, augmentation_task=False)).models_["fan"].network
+    network = fit(sound, replace(QUICK, augmentation_task=False)).models_["fan"].network.each[0]
     torch.manual_seed(0)
     untouched = MultitaskNetwork(Sizes(128, 2, 1), QUICK).augmentations.weight
     assert torch.equal(network.augmentations.weight, untouched)
@@ -520,6 +555,7 @@ def test_bf16_trains_alike(fitted: MultitaskConformer, sound: Dataset) -> None:
         ({"crop_seconds": 0.0}, "crop_seconds is 0.0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0, wanted more than 0"),
         ({"steps_per_epoch": 0}, "steps_per_epoch is 0"),
+        ({"members": 0}, "members is 0, wanted at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, float], said: str) -> None:

@@ -54,6 +54,9 @@ class Config:
         How much of a clip one input of training covers, at a random place. None takes the median length of
         the training clips: all of a clip where they are equally long, as the paper's 10 s. Scores are always
         of whole clips. Ours.
+    members
+        How many networks a machine type has, each trained from its own seed: their features stand side by
+        side, what their heads say is averaged. Ours; the paper has one.
     bf16
         Train with bfloat16 where PyTorch finds it safe (autocast). Ours.
     shrinkage
@@ -91,6 +94,7 @@ class Config:
     batch_size: int = 28
     steps_per_epoch: int | None = None
     crop_seconds: float | None = None
+    members: int = 1
     bf16: bool = False
     shrinkage: float | None = None
     standardise_by: Literal["training", "left_out"] = "training"
@@ -111,6 +115,7 @@ class Config:
             epochs=0,
             batch_size=2,
             steps_per_epoch=1,
+            members=1,
         )
         require_positive(self, "learning_rate", "crop_seconds")
         if self.size % self.heads:
@@ -123,3 +128,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}, wanted between 0 and 1")
+
+    @property
+    def dimensions(self) -> int:
+        """Of a clip's features, of all members."""
+        return self.members * self.embedding_size

@@ -22,6 +22,9 @@ from thrum.systems.multitask_conformer.network import MultitaskNetwork
 from thrum.training import epoch_seed, train
 from thrum.types import Progress
 
+FIRST_MEMBER = 1 << 16
+"""No epoch and no stage has this number: a member's seed is none of theirs."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -126,6 +129,7 @@ def fit_network(
     target: Target,
     config: Config,
     *,
+    number: int = 0,
     seed: int,
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -134,6 +138,8 @@ def fit_network(
 
     Parameters
     ----------
+    number
+        Which of the machine type's members it is.
     folder
         Where each stage keeps its checkpoint; those of other clips, settings or seed are not used.
     """
@@ -144,11 +150,18 @@ def fit_network(
         else inputs.native_length(config.crop_seconds)
     )
     # What is done with the network afterwards plays no part in its training.
-    trained = replace(config, shrinkage=None, standardise_by="training", score="combined")
+    trained = replace(
+        config, members=1, shrinkage=None, standardise_by="training", score="combined"
+    )
+    name, told = target.machine, target.machine
+    if number:
+        seed, name = epoch_seed(seed, FIRST_MEMBER + number), f"{name}_{number}"
+    if config.members > 1:
+        told = f"{told}, {number + 1} of {config.members}"
     fingerprint = f"{inputs.fingerprint} {target.machine} {trained} {seed}" if folder else ""
     losses: list[float] = []
     stages = (("inliers", config.inlier_epochs), ("outliers", config.epochs))
-    for number, (stage, epochs) in enumerate(stages):
+    for order, (stage, epochs) in enumerate(stages):
         with_type = stage == "outliers"
         needed = with_type and network.sizes.targets == 1
         outliers = len(target.outliers) > 0 and (needed or target.foreign is not None)
@@ -164,12 +177,12 @@ def fit_network(
             loss_of=Loss(network, config, with_type=with_type),
             optimizer=torch.optim.Adam(_learnt(network, with_type), lr=config.learning_rate),
             epochs=epochs,
-            seed=epoch_seed(seed, number),
+            seed=epoch_seed(seed, order),
             averaging=config.averaging,
-            checkpoint=folder and folder / f"{target.machine}_{stage}.safetensors",
+            checkpoint=folder and folder / f"{name}_{stage}.safetensors",
             fingerprint=f"{fingerprint} {stage}",
             progress=progress,
-            stage=f"training on {target.machine} ({stage})",
+            stage=f"training on {told} ({stage})",
         )
     return losses
 

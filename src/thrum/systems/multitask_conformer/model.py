@@ -17,7 +17,7 @@ from thrum import storage
 from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.fitting import Target
 from thrum.systems.multitask_conformer.inputs import Spectrograms
-from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
+from thrum.systems.multitask_conformer.network import Ensemble, MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import Evaluator, Readings
 from thrum.systems.multitask_conformer.selection import proxy_aucs, selected
 
@@ -38,14 +38,14 @@ class TypeModel:
         Which scores to act on.
     """
 
-    network: MultitaskNetwork
+    network: Ensemble
     evaluators: dict[str, Evaluator]
     combination: str
 
     @classmethod
     def fitted(
         cls,
-        network: MultitaskNetwork,
+        network: Ensemble,
         spectrograms: Spectrograms,
         target: Target,
         config: Config,
@@ -79,7 +79,11 @@ class TypeModel:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and a description, of which `restored` makes the same again."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors = {
+            f"{_name(number)}.{name}": value
+            for number, member in enumerate(self.network.each)
+            for name, value in member.state_dict().items()
+        }
         for evaluator in self.evaluators.values():
             features = evaluator.distance_.vectors_.astype(np.float32)
             tensors[f"{evaluator.number}.features"] = torch.from_numpy(features)
@@ -99,8 +103,9 @@ class TypeModel:
     ) -> Self:
         """Return what `state` described."""
         sizes = configs.from_mapping(Sizes, description["sizes"], where="sizes")
-        network = MultitaskNetwork(sizes, config)
-        network.load_state_dict(storage.under(tensors, "network"))
+        network = Ensemble([MultitaskNetwork(sizes, config) for _ in range(config.members)])
+        for number, member in enumerate(network.each):
+            member.load_state_dict(storage.under(tensors, _name(number)))
         network.eval()
         evaluators = {}
         for number, name in enumerate(description["ids"]):
@@ -110,6 +115,11 @@ class TypeModel:
                 "arc" not in description
             ):  # arc was the odds once: its scale is not that of the cosine
                 left_out = config.standardise_by == "left_out"
-                scales = evaluator.fit(network.heads(features), left_out=left_out).scales_
+                scales = evaluator.fit(network.each[0].heads(features), left_out=left_out).scales_
             evaluators[name] = evaluator.restore(features.numpy(), scales)
         return cls(network.to(device), evaluators, description["acts_on"])
+
+
+def _name(number: int) -> str:
+    """Return what a member's weights are called; the first's name is that of runs that knew no other."""
+    return f"network_{number}" if number else "network"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from thrum.losses.outlier_exposure import OutlierExposure
 from thrum.networks.conformer import Conformer
 from thrum.networks.pooling import AttentiveStatistics
 from thrum.systems.multitask_conformer.config import Config
-from thrum.systems.multitask_conformer.scoring import Readings
+from thrum.systems.multitask_conformer.scoring import Matrix, Readings
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,41 @@ class MultitaskNetwork(nn.Module):
         targets = self.targets.logits(features) if self.targets is not None else features[:, :0]
         ids = self.ids.scale * self.ids.cosines(features)
         return Readings(*(values.cpu().numpy() for values in (features, ids, targets)))
+
+
+class Ensemble(nn.Module):
+    """Networks of one machine type, each trained from its own seed, that are read as one.
+
+    Their features stand side by side, what their heads say is the mean.
+
+    Parameters
+    ----------
+    members
+        One or more.
+    """
+
+    def __init__(self, members: Sequence[MultitaskNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.sizes = members[0].sizes
+
+    @property
+    def mean(self) -> Tensor:
+        """The usual level (M,) of each band in dB."""
+        return self.each[0].mean
+
+    @property
+    def each(self) -> list[MultitaskNetwork]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, MultitaskNetwork)]
+
+    @torch.inference_mode()
+    def read(self, levels: Tensor) -> Readings:
+        """Return features (B, members · E) and what the heads say of levels (B, T, M) in dB."""
+        parts = [member.read(levels) for member in self.each]
+        features, ids, targets = zip(*parts, strict=True)
+        return Readings(np.concatenate(features, axis=1), _mean(ids), _mean(targets))
+
+
+def _mean(parts: Sequence[Matrix]) -> Matrix:
+    return np.asarray(np.mean(parts, axis=0), np.float32)

@@ -22,7 +22,7 @@ from thrum.evaluation.metrics import auc
 from thrum.features.augment import KINDS
 from thrum.systems.multitask_conformer.fitting import Target
 from thrum.systems.multitask_conformer.inputs import Spectrograms
-from thrum.systems.multitask_conformer.network import MultitaskNetwork
+from thrum.systems.multitask_conformer.network import Ensemble
 from thrum.systems.multitask_conformer.scoring import (
     COMBINATIONS,
     SCORES,
@@ -38,7 +38,7 @@ MIXED_DB = -6.0
 
 
 def proxy_aucs(
-    network: MultitaskNetwork,
+    network: Ensemble,
     spectrograms: Spectrograms,
     target: Target,
     readings: Readings,
@@ -113,7 +113,7 @@ def _without_themselves(
 
 
 def _proxies(
-    network: MultitaskNetwork,
+    network: Ensemble,
     spectrograms: Spectrograms,
     rows: NDArray[np.int64],
     others: NDArray[np.int64],

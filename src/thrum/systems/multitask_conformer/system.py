@@ -24,7 +24,7 @@ from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.fitting import Target, fit_network
 from thrum.systems.multitask_conformer.inputs import Spectrograms
 from thrum.systems.multitask_conformer.model import TypeModel
-from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
+from thrum.systems.multitask_conformer.network import Ensemble, MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS, ODDS, Readings
 from thrum.training import device_of
 from thrum.types import Clip, Scores, group_by_machine, rows_by_machine
@@ -58,10 +58,10 @@ class MultitaskConformer(System):
                     f"{'/'.join(key)} has one training clip: wanted two at least, for a mean and a "
                     f"covariance; record more, or leave this machine ID out"
                 )
-            if self.config.shrinkage == 0 and len(own) <= self.config.embedding_size:
+            if self.config.shrinkage == 0 and len(own) <= self.config.dimensions:
                 raise DataError(
                     f"{'/'.join(key)} has {len(own)} training clips: shrinkage=0 wants more than the "
-                    f"{self.config.embedding_size} dimensions of embedding_size; set it above 0, or leave "
+                    f"{self.config.dimensions} dimensions of the features; set it above 0, or leave "
                     f"it out for Ledoit and Wolf's"
                 )
         ordered = [clip for own in groups.values() for clip in own]
@@ -146,7 +146,7 @@ class MultitaskConformer(System):
         """Return clips as their mean log-mel spectrum and as their type's network sees them (figure 2)."""
         clips = list(clips)
         self._require_learnt(clips)
-        features = np.zeros((len(clips), self.config.embedding_size), np.float32)
+        features = np.zeros((len(clips), self.config.dimensions), np.float32)
         with self._spectrograms(clips) as spectrograms:
             for (machine, _), rows in rows_by_machine(clips).items():
                 read = self.models_[machine].read(spectrograms, np.array(rows))
@@ -213,20 +213,23 @@ class MultitaskConformer(System):
         """Train the network of a machine type, fit its evaluators, select the combination."""
         torch.manual_seed(self.seed)
         sizes = Sizes(spectrograms.inputs.bands, target.classes, self._targets(target))
-        network = MultitaskNetwork(sizes, self.config)
+        members = [MultitaskNetwork(sizes, self.config) for _ in range(self.config.members)]
+        network = Ensemble(members).to(device_of(self.device))
         mean, deviation = spectrograms.usual(target.rows)
-        network.mean.copy_(mean)
-        network.deviation.copy_(deviation.clamp(min=1e-3))
-        network.to(device_of(self.device))
-        self.losses_[target.machine] = fit_network(
-            network,
-            spectrograms,
-            target,
-            self.config,
-            seed=self.seed,
-            folder=self.folder,
-            progress=self.progress,
-        )
+        self.losses_[target.machine] = []
+        for number, member in enumerate(members):
+            member.mean.copy_(mean)
+            member.deviation.copy_(deviation.clamp(min=1e-3))
+            self.losses_[target.machine] += fit_network(
+                member,
+                spectrograms,
+                target,
+                self.config,
+                number=number,
+                seed=self.seed,
+                folder=self.folder,
+                progress=self.progress,
+            )
         return TypeModel.fitted(
             network,
             spectrograms,
