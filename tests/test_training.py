@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,13 +39,17 @@ def fit(
     held_out: list[float] | None = None,
     averaging: float = 0.0,
     after_steps: list[dict[str, Tensor]] | None = None,
+    uncompiled: bool = False,
 ):
     """Train a small model; `seen` gets the place of each loss that is computed."""
     torch.manual_seed(1)
     layers = nn.Linear(5, 8), nn.Dropout(0.1), nn.BatchNorm1d(8), nn.Linear(8, 1)
     model = nn.Sequential(*layers).to(device)
     settings = {"momentum": 0.9} if optimizer == "SGD" else {}
-    stepped = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01, **settings)
+    kind = getattr(torch.optim, optimizer)
+    stepped = (training.uncompiled(kind) if uncompiled else kind)(
+        model.parameters(), lr=0.01, **settings
+    )
 
     def batches(epoch: int, random: np.random.Generator) -> Iterator[tuple[Place, Tensor, Tensor]]:
         for number, rows in enumerate(torch.from_numpy(random.permutation(64)).split(16)):
@@ -93,6 +99,32 @@ def assert_same(model: nn.Module, other: nn.Module) -> None:
 def places(epochs: int, *, start: Place = (0, 0)) -> list[Place]:
     every = [(epoch, number) for epoch in range(epochs) for number in range(BATCHES)]
     return every[every.index(start) :]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW"])
+def test_without_the_compiler_an_optimiser_does_the_same(optimizer: str, tmp_path: Path) -> None:
+    whole, losses = fit(3, optimizer=optimizer)
+    model, found = fit(3, optimizer=optimizer, uncompiled=True)
+    assert found == losses
+    assert_same(model, whole)
+    path = tmp_path / "checkpoint"  # and one reads what the other has written
+    with pytest.raises(KilledError):
+        fit(3, optimizer=optimizer, uncompiled=True, checkpoint=path, killed_at=(1, 2))
+    assert_same(fit(3, optimizer=optimizer, checkpoint=path)[0], whole)
+
+
+def test_training_does_not_import_the_compiler() -> None:
+    """Over two seconds of processor time for each process that trains."""
+    program = (
+        "import sys, torch; from thrum.training import train, uncompiled; "
+        "model = torch.nn.Linear(2, 1); x = torch.ones(4, 2); "
+        "optimizer = uncompiled(torch.optim.Adam)(model.parameters(), lr=0.1, fused=True); "
+        "schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=9); "
+        "train(model, batches=lambda *_: [x], loss_of=lambda x: model(x).mean(), optimizer=optimizer, "
+        "scheduler=schedule, epochs=2, seed=0, averaging=0.9); "
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
 
 
 def test_steps_of_all_trainings_are_counted() -> None:

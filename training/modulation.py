@@ -26,7 +26,7 @@ from clips import RECORDINGS, STATES, Machines
 from thrum import storage
 from thrum.embedders.modulation import WEIGHTS, WINDOW_FRAMES
 from thrum.networks.modulation import ModulationNet
-from thrum.training import train
+from thrum.training import train, uncompiled
 
 KINDS = ("fan", "gearbox", "pump", "slider", "valve")
 TEXTURES = 4  # times as many textures as machines of a kind
@@ -158,7 +158,9 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     network = ModulationNet()
     steps = max(1, STEPS_AN_EPOCH * arguments.epochs)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    optimizer = uncompiled(torch.optim.AdamW)(
+        network.parameters(), lr=LEARNING_RATE, weight_decay=0.02
+    )
 
     def batches(_: int, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         for _ in range(STEPS_AN_EPOCH):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thrum.privacy.audit.probes import FOLDS, STEADY
+from thrum.training import uncompiled
 
 Values = NDArray[Any]
 HIDDEN = 256
@@ -67,7 +68,9 @@ def _trained(inputs: torch.Tensor, outputs: torch.Tensor, left_out: torch.Tensor
     if left_out.all():  # one machine: nothing to choose an epoch by
         left_out = torch.zeros_like(left_out)
     rows = torch.nonzero(~left_out)[:, 0]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = uncompiled(torch.optim.AdamW)(
+        network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+    )
     best, kept = float("inf"), network.state_dict()
     for _ in range(EPOCHS):
         size = max(1, min(BATCH, len(rows) // FEWEST_STEPS))

@@ -25,7 +25,7 @@ from thrum.errors import ConfigError, DataError, NotFittedError, ThrumError
 from thrum.systems.base import System
 from thrum.systems.baselines.frames import FrameSource, embedded
 from thrum.systems.baselines.windows import Windows
-from thrum.training import device_of, train
+from thrum.training import device_of, train, uncompiled
 from thrum.types import Clip, Scores
 
 MachineKey = tuple[str, str]
@@ -236,7 +236,9 @@ class TrainedBaseline(System, Generic[Network]):
             network,
             batches=batches,
             loss_of=lambda batch: self._loss(network, *batch),
-            optimizer=torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True),
+            optimizer=uncompiled(torch.optim.Adam)(
+                network.parameters(), lr=config.learning_rate, fused=True
+            ),
             epochs=config.epochs,
             seed=self.seed,
             checkpoint=self.folder and self.folder / f"training-{number}.safetensors",

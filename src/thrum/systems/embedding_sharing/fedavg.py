@@ -27,6 +27,7 @@ from thrum.systems.embedding_sharing.classifier import Member, Shape
 from thrum.systems.embedding_sharing.config import Config
 from thrum.systems.embedding_sharing.optimising import rate_factor
 from thrum.systems.embedding_sharing.pool import FramePool
+from thrum.training import uncompiled
 
 Round = tuple[int, int]
 """Its number, and the seed of what the sites draw in it."""
@@ -64,7 +65,7 @@ class Averaging:
         steps = Batches(member, shape, config, pool, clips).steps
         self.rounds = rounds_of(config, steps)
         self.epochs = min(config.epochs, self.rounds)
-        self.optimizer = torch.optim.SGD(member.parameters(), lr=1.0)
+        self.optimizer = uncompiled(torch.optim.SGD)(member.parameters(), lr=1.0)
         self.scheduler = None
 
     def batches(self, epoch: int, random: np.random.Generator) -> Iterator[Round]:
@@ -109,7 +110,7 @@ def descend(member: Member, batches: Sequence[Batch], *, rate: float, proximal: 
     """
     member.train()
     start = [parameter.detach().clone() for parameter in member.parameters()]
-    optimizer = torch.optim.SGD(member.parameters(), lr=rate)
+    optimizer = uncompiled(torch.optim.SGD)(member.parameters(), lr=rate)
     total = 0.0
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ import torch
 
 from thrum.systems.embedding_sharing.classifier import Member
 from thrum.systems.embedding_sharing.config import Config
+from thrum.training import uncompiled
 
 
 def adamw(member: Member, config: Config) -> torch.optim.Optimizer:
@@ -17,7 +18,9 @@ def adamw(member: Member, config: Config) -> torch.optim.Optimizer:
         {"params": list(member.network.parameters())},
         {"params": list(member.loss.parameters()), "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return uncompiled(torch.optim.AdamW)(
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay
+    )
 
 
 def scheduled(

@@ -19,7 +19,7 @@ from thrum.systems.multitask_conformer.batches import balanced_rows, steps_of_an
 from thrum.systems.multitask_conformer.config import Config
 from thrum.systems.multitask_conformer.inputs import Spectrograms
 from thrum.systems.multitask_conformer.network import MultitaskNetwork
-from thrum.training import epoch_seed, train
+from thrum.training import epoch_seed, train, uncompiled
 from thrum.types import Progress
 
 FIRST_MEMBER = 1 << 16
@@ -175,7 +175,9 @@ def fit_network(
             network,
             batches=batches,
             loss_of=Loss(network, config, with_type=with_type),
-            optimizer=torch.optim.Adam(_learnt(network, with_type), lr=config.learning_rate),
+            optimizer=uncompiled(torch.optim.Adam)(
+                _learnt(network, with_type), lr=config.learning_rate
+            ),
             epochs=epochs,
             seed=epoch_seed(seed, order),
             averaging=config.averaging,

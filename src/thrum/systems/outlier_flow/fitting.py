@@ -32,7 +32,7 @@ from thrum.systems.outlier_flow.roles import (
     values_of,
 )
 from thrum.systems.outlier_flow.variants import VARIANTS
-from thrum.training import epoch_seed, train
+from thrum.training import epoch_seed, train, uncompiled
 from thrum.types import Clip, Progress, rows_by_machine
 
 _log = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ def fit_network(
     cycle = network.flow is None
     epochs = config.oe_epochs if cycle else config.epochs
     rate = config.oe_learning_rate if cycle else config.learning_rate
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
+    optimizer = uncompiled(torch.optim.AdamW)(
+        network.parameters(), lr=rate, weight_decay=config.weight_decay
+    )
     seen, kept_out = _held_out(labels, spectrograms.clips, config.hold_out, seed=seed)
     steps = steps_of(seen.target, config.batch_size, config.least_steps)
     mean, variance = spectrograms.usual

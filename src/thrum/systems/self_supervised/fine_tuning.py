@@ -18,7 +18,7 @@ from thrum.errors import DataError
 from thrum.systems.self_supervised.config import FineTuning
 from thrum.systems.self_supervised.inputs import Inputs, is_stored
 from thrum.systems.self_supervised.wav2vec2 import Wav2Vec2Features, normalised, write_network
-from thrum.training import device_of, train
+from thrum.training import device_of, train, uncompiled
 from thrum.types import Clip, Progress, group_by_machine
 
 
@@ -97,7 +97,7 @@ def fine_tune(
         model,
         batches=batches,
         loss_of=loss_of,
-        optimizer=torch.optim.Adam(learnt, lr=config.learning_rate),
+        optimizer=uncompiled(torch.optim.Adam)(learnt, lr=config.learning_rate),
         epochs=config.epochs,
         seed=seed,
         checkpoint=folder / "work" / "fine_tuning.safetensors",

@@ -17,7 +17,7 @@ from thrum.losses.triplet import BatchHardTriplet
 from thrum.systems.self_supervised.config import Config
 from thrum.systems.self_supervised.inputs import Inputs
 from thrum.systems.self_supervised.network import SectionClassifier
-from thrum.training import train
+from thrum.training import train, uncompiled
 from thrum.types import Clip, Progress
 
 UNKNOWN = -100
@@ -188,7 +188,7 @@ def fit_network(
         network,
         batches=batches,
         loss_of=Loss(network, config, attributes.sizes),
-        optimizer=torch.optim.Adam(network.parameters(), lr=config.learning_rate),
+        optimizer=uncompiled(torch.optim.Adam)(network.parameters(), lr=config.learning_rate),
         epochs=config.epochs,
         seed=seed,
         checkpoint=checkpoint,
