@@ -54,14 +54,15 @@ def test_more_copies_than_candidates_are_all_at_no_distance() -> None:
 
 
 def test_what_rounding_cannot_tell_apart_is_measured_pair_by_pair() -> None:
-    """The nearest of many that a product of matrices puts at one distance, all far from their mean."""
-    Y = np.zeros((MANY, 3))
-    Y[:, 0] = 1e8 * np.sign(np.arange(MANY) - MANY / 2)
-    Y[:, 1] = 1e-3 * (1 + np.arange(MANY)[::-1])
-    x = Y[-1:] - [[0.0, 1e-3, 0.0]]
-    found, places = nearest(x, Y, 2)
-    np.testing.assert_array_equal(places[0], [MANY - 1, MANY - 2])
-    np.testing.assert_allclose(found[0], [1e-3, 2e-3], rtol=1e-9)
+    """Two heaps so far apart that a product of matrices says nothing of the order within one."""
+    random = np.random.default_rng(2)
+    far = 1e7 * np.where(np.arange(MANY) % 2, 1.0, -1.0)[:, None] * random.normal(size=24)
+    Y = far + random.normal(size=(MANY, 24))
+    X = far[:20] + random.normal(size=(20, 24))
+    found, places = nearest(X, Y, 3)
+    every = cdist(X, Y)
+    np.testing.assert_array_equal(places, np.argsort(every, axis=1)[:, :3])
+    np.testing.assert_allclose(found, np.sort(every, axis=1)[:, :3], rtol=1e-12)
 
 
 @pytest.mark.parametrize("count", [distances.FEW, MANY])
