@@ -64,6 +64,7 @@ def rendered() -> str:
         value=value,
         cell=cell,
         over=over,
+        above=above,
         before=before_and_now,
         published=published,
         shortened=shortened,
@@ -198,6 +199,16 @@ def over(name: str, row: str, group: str) -> str:
         if one["row"] == row and one["column"].startswith(f"{group}: ")
     ]
     return figure({"mean": statistics.fmean(found), "deviation": statistics.pstdev(found)})
+
+
+def above(name: str, row: str, other: str, group: str) -> str:
+    """Return by how much a row is above another in each column of `group`, in points."""
+    columns = [one["column"] for one in records(name) if one["row"] == row]
+    own = [column for column in columns if column.startswith(f"{group}: ")]
+    pairs = [
+        (record(name, row, column)["mean"], record(name, other, column)["mean"]) for column in own
+    ]
+    return ", ".join(f"{one - two:+.1f}" for one, two in pairs)
 
 
 def before_and_now(system: str) -> str:
