@@ -61,7 +61,7 @@ class Shard:
 
 def key_of(clip: Clip) -> str:
     """Return what tells `clip` from all others: its file, and its channel, stretch or row in it."""
-    key = _place_of(clip.path)
+    key = _place_of(clip.path.absolute())  # what it is relative to may change
     if clip.channel is not None:
         key += f"#channel={clip.channel}"
     if clip.stretch is not None:
