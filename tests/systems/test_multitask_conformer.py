@@ -21,7 +21,7 @@ from thrum.features.augment import KINDS
 from thrum.systems import load_system
 from thrum.systems.multitask_conformer import Config, MultitaskConformer
 from thrum.systems.multitask_conformer.batches import balanced_rows, steps_of_an_epoch
-from thrum.systems.multitask_conformer.fitting import Batch, Loss
+from thrum.systems.multitask_conformer.fitting import Batch, Loss, Target
 from thrum.systems.multitask_conformer.model import TypeModel
 from thrum.systems.multitask_conformer.network import MultitaskNetwork, Sizes
 from thrum.systems.multitask_conformer.scoring import COMBINATIONS, Evaluator, Readings
@@ -513,6 +513,32 @@ def test_the_only_machine_of_a_type_is_told_from_those_of_other_types(
     for column in ("arc", "odds"):
         own = fit(both, config).score(fans.where(split="test")).columns[column]
         assert np.ptp(own) > 0
+
+
+def test_the_id_head_tells_all_machine_ids_apart_where_it_is_asked_to(
+    fitted: MultitaskConformer, sound: Dataset, tmp_path: Path
+) -> None:
+    ids = {machine: model.network.sizes.ids for machine, model in fitted.models_.items()}
+    system = fit(sound, replace(QUICK, id_classes="all"))
+    total = sum(ids.values())
+    assert total > max(ids.values()) > 1
+    assert {model.network.sizes.ids for model in system.models_.values()} == {total}
+    test = sound.where(split="test")
+    scores = system.score(test)
+    for column in ("arc", "maha", "odds"):
+        assert not np.allclose(scores.columns[column], fitted.score(test).columns[column])
+    system.save(tmp_path / "run")
+    assert same(load_system(tmp_path / "run", device="cpu").score(test), scores)
+
+
+def test_a_clip_of_another_type_has_the_class_after_the_own() -> None:
+    ids, others = np.array([0, 1, 1]), np.array([7, 5, 7])
+    target = Target("fan", np.arange(3), ids, np.arange(3, 6), others, ("id_00", "id_01"), True)
+    assert target.foreign is not None
+    assert target.foreign.tolist() == [3, 2, 3]
+    assert target.classes == 4
+    assert replace(target, among_all=False).foreign is None
+    assert replace(target, among_all=False).classes == 2
 
 
 def test_of_a_run_saved_when_arc_was_the_odds_the_scale_is_made_anew(

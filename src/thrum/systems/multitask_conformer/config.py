@@ -31,6 +31,10 @@ class Config:
         s and m of ArcFace (section 3.2).
     id_weight, augmentation_weight
         α and β (eq. 3).
+    id_classes
+        What the ID head tells apart: the machine IDs of the target type, as the paper, or ``all`` of the
+        training clips'. Where a type has one ID, both are all. Ours: where a type has few IDs with few clips,
+        telling these apart is too little to learn from.
     type_task, augmentation_task
         Whether there is L_type, and so a stage two with pseudo-anomalies in it, and L_aug. For ablations;
         without the second, clips are still augmented.
@@ -83,6 +87,7 @@ class Config:
     margin: float = 1.28
     id_weight: float = 1.0
     augmentation_weight: float = 1.0
+    id_classes: Literal["own", "all"] = "own"
     type_task: bool = True
     augmentation_task: bool = True
     augmented: float = 0.25

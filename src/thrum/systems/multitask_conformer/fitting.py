@@ -40,6 +40,8 @@ class Target:
         The clips (M,) of other types, and the number (M,) of each one's machine ID there.
     names
         Of the machine IDs.
+    among_all
+        Whether the ID head tells them from those of other types, too.
     """
 
     machine: str
@@ -48,6 +50,7 @@ class Target:
     outliers: NDArray[np.int64]
     outlier_ids: NDArray[np.int64]
     names: tuple[str, ...]
+    among_all: bool = False
 
     @property
     def foreign(self) -> NDArray[np.int64] | None:
@@ -55,9 +58,11 @@ class Target:
 
         The only machine ID of a type has no sister to be told from: ArcFace over one class has no gradient.
         """
-        if len(self.names) > 1 or not len(self.outliers):
+        among_all = self.among_all or len(self.names) == 1
+        if not among_all or not len(self.outliers):
             return None
-        return 1 + np.unique(self.outlier_ids, return_inverse=True)[1].astype(np.int64)
+        own = np.unique(self.outlier_ids, return_inverse=True)[1]
+        return len(self.names) + own.astype(np.int64)
 
     @property
     def classes(self) -> int:
@@ -89,9 +94,9 @@ class Batch(NamedTuple):
 class Loss:
     """L = L_type + α L_id + β L_aug (eq. 3), each the mean over its clips where the paper prints the sum.
 
-    L_id is of the target type's clips alone, or, where these are of one machine ID, of all; L_aug of all. In
-    stage one there is no L_type. Where there is no other type, it is about what L_id is about, and trains its
-    head alone.
+    L_id is of the target type's clips alone, or of all where the ID head tells all machine IDs apart; L_aug
+    of all. In stage one there is no L_type. Where there is no other type, it is about what L_id is about, and
+    trains its head alone.
     """
 
     def __init__(self, network: MultitaskNetwork, config: Config, *, with_type: bool) -> None:

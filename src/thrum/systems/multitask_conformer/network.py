@@ -27,8 +27,7 @@ class Sizes:
     bands
         M.
     ids
-        K, the machine IDs that the ID head tells apart: those of the target type, and of a type with one
-        that and those of the other types.
+        K, the machine IDs that the ID head tells apart: those of the target type, or of all types.
     targets
         Outputs of the type head: 1 for the type against others, K for each ID against the others where
         there is no other type, 0 where there is nothing to tell apart.

@@ -77,7 +77,8 @@ class MultitaskConformer(System):
             for machine in sorted({machine for machine, _ in groups}):
                 numbers = [number for number, key in enumerate(groups) if key[0] == machine]
                 names = [key[1] for key in groups if key[0] == machine]
-                target = _target(machine, names, ordered, keys, numbers)
+                among_all = self.config.id_classes == "all"
+                target = _target(machine, names, ordered, keys, numbers, among_all=among_all)
                 models[machine] = self._fitted(target, spectrograms)
         self.models_ = models
         return self
@@ -281,6 +282,8 @@ def _target(
     clips: Sequence[Clip],
     keys: NDArray[np.int64],
     own: Sequence[int],
+    *,
+    among_all: bool = False,
 ) -> Target:
     """Return which of the clips, with these numbers of machine IDs (N,), are of a type, which of others.
 
@@ -290,4 +293,5 @@ def _target(
     noises = np.array([clip.attributes.get("snr", "") for clip in clips])
     rows = np.flatnonzero(np.isin(keys, own))
     outliers = np.flatnonzero(~np.isin(keys, own) & (noises == noises[rows[0]]))
-    return Target(machine, rows, keys[rows] - own[0], outliers, keys[outliers], tuple(names))
+    ids = keys[rows] - own[0]
+    return Target(machine, rows, ids, outliers, keys[outliers], tuple(names), among_all)
