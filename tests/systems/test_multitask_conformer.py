@@ -91,8 +91,10 @@ def test_the_defaults_are_the_papers() -> None:
     assert len(KINDS) == 8
 
 
-def test_the_small_form_differs_in_size_and_length_alone() -> None:
+def test_the_small_form_differs_in_size_and_length_and_whose_ids_are_told_apart() -> None:
     small = configs.load(Config, CONFIGS / "multitask_conformer_small.toml")
+    assert small.id_classes == "all"
+    small = replace(small, id_classes="own")
     told = {"size": 128, "blocks": 3, "feed_forward": 512, "inlier_epochs": 80, "epochs": 40}
     assert replace(small, **told) == Config()
 
