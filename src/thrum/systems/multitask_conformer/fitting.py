@@ -61,8 +61,8 @@ class Target:
         among_all = self.among_all or len(self.names) == 1
         if not among_all or not len(self.outliers):
             return None
-        own = np.unique(self.outlier_ids, return_inverse=True)[1]
-        return len(self.names) + own.astype(np.int64)
+        order = np.unique(self.outlier_ids, return_inverse=True)[1]
+        return len(self.names) + order.astype(np.int64)
 
     @property
     def classes(self) -> int:

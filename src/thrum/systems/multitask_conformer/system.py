@@ -74,10 +74,10 @@ class MultitaskConformer(System):
                     "these clips are features, not recordings: changes of pitch, tempo, time, loudness "
                     "and noise are made on the spectrogram"
                 )
+            among_all = self.config.id_classes == "all"
             for machine in sorted({machine for machine, _ in groups}):
                 numbers = [number for number, key in enumerate(groups) if key[0] == machine]
                 names = [key[1] for key in groups if key[0] == machine]
-                among_all = self.config.id_classes == "all"
                 target = _target(machine, names, ordered, keys, numbers, among_all=among_all)
                 models[machine] = self._fitted(target, spectrograms)
         self.models_ = models
